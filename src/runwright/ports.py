@@ -1,0 +1,212 @@
+"""What the kinds need from the outside, as Protocols; `kube/`, `tracking/` (and later `local/`, `helm/`) implement them.
+
+Objects of the API server travel as the plain JSON the server sent: the core reads them through small frozen views
+(`trainingrun/observed.py`), so that nothing is lost by parsing and re-serialising.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, Literal, Protocol
+
+Json = Mapping[str, Any]
+"""A JSON object as received; never mutated."""
+
+RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
+"""MLflow's run states. The server ignores unknown ones silently (answers 200), hence the closed set."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """A namespaced name: what a work queue holds."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Kind(Enum):
+    """The kinds that Runwright reads or writes: (API path prefix, plural, kind)."""
+
+    TRAINING_RUN = ("/apis/runwright.dev/v1alpha1", "trainingruns", "TrainingRun")
+    TRACKING_STACK = ("/apis/runwright.dev/v1alpha1", "trackingstacks", "TrackingStack")
+    JOB = ("/apis/batch/v1", "jobs", "Job")
+    POD = ("/api/v1", "pods", "Pod")
+    SERVICE = ("/api/v1", "services", "Service")
+    CONFIG_MAP = ("/api/v1", "configmaps", "ConfigMap")
+    EVENT = ("/api/v1", "events", "Event")
+    LEASE = ("/apis/coordination.k8s.io/v1", "leases", "Lease")
+    NAMESPACE = ("/api/v1", "namespaces", "Namespace")
+
+    @property
+    def path(self) -> str:
+        """API path prefix, e.g. ``/apis/batch/v1``."""
+        return self.value[0]
+
+    @property
+    def plural(self) -> str:
+        """Resource name in URLs, e.g. ``jobs``."""
+        return self.value[1]
+
+    @property
+    def kind(self) -> str:
+        """``kind`` field of the objects."""
+        return self.value[2]
+
+    @property
+    def api_version(self) -> str:
+        """``apiVersion`` field of the objects."""
+        return self.path.removeprefix("/apis/").removeprefix("/api/")
+
+
+@dataclass(frozen=True, slots=True)
+class EventNote:
+    """A Kubernetes Event to post about an object; best effort, never retried."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+class Cluster(Protocol):
+    """The API server: cached reads of what is watched, live reads, and writes.
+
+    Live calls raise `ClusterUnavailableError` (retry), `RefusedError` (do not), and what each method names.
+    """
+
+    def cached(self, kind: Kind, key: Key) -> Json | None:
+        """Return the cached object of a watched kind (TRAINING_RUN, TRACKING_STACK, JOB, POD), or None."""
+
+    def owned(self, kind: Kind, run_uid: str) -> Sequence[Json]:
+        """Return the cached JOBs or PODs whose label ``runwright.dev/run-uid`` is `run_uid`."""
+
+    async def get(self, kind: Kind, key: Key) -> Json | None:
+        """Read live; None when absent. The answer replaces the cache entry of a watched kind."""
+
+    async def create(self, kind: Kind, obj: Json) -> Json:
+        """POST; the answer enters the cache.
+
+        Raises:
+            AlreadyExistsError: the name is taken.
+        """
+
+    async def delete(self, kind: Kind, key: Key, *, uid: str, grace_seconds: int | None = None) -> None:
+        """DELETE with ``propagationPolicy: Background`` and a uid precondition; absent or another uid is success."""
+
+    async def apply_status(self, kind: Kind, obj: Json) -> Json:
+        """Server-side apply of ``status`` with ``metadata.resourceVersion`` as the fence; the answer enters the cache.
+
+        Raises:
+            ConflictError: the object changed since it was read.
+        """
+
+    async def pod_log(self, key: Key, *, tail_lines: int | None = None, limit_bytes: int | None = None) -> str:
+        """Read the log of the pod's ``trainer`` container (undecodable bytes replaced); ``""`` when there is none."""
+
+    async def post_event(self, kind: Kind, obj: Json, note: EventNote) -> None:
+        """Post an Event that regards `obj`; failures are logged, not raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingServer:
+    """Where a TrackingStack's MLflow answers: identifies a `Tracker`."""
+
+    uri: str
+    """Base URL for the operator and the pods, without a trailing slash."""
+    ui_url: str = ""
+    """Base URL for people; empty when it is the same."""
+    shared: bool = False
+    """True for the operator's default stack when a namespace other than its own uses it: experiments get the
+    namespace as prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """The latest point of a metric, as MLflow defines latest: highest step, then timestamp."""
+
+    name: str
+    value: float
+    step: int
+    timestamp: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedRun:
+    """An MLflow run as last seen."""
+
+    run_id: str
+    experiment_id: str
+    status: RunStatus
+    deleted: bool = False
+    name: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What `Tracker.create_run` needs."""
+
+    experiment: str
+    run_name: str
+    uid: str
+    """uid of the TrainingRun; becomes the tag ``runwright.uid`` by which a run is found again."""
+    start_time: datetime
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """All tags, ``runwright.*`` and ``mlflow.*`` ones included."""
+
+
+class Tracker(Protocol):
+    """One MLflow server. Every call raises `TrackerUnavailableError` (retry) or `RefusedError` (do not)."""
+
+    @property
+    def problem(self) -> str:
+        """Why the server is considered away (circuit open), as one stable sentence; ``""`` while it answers."""
+
+    async def create_run(self, new: NewRun, *, search_first: bool) -> TrackedRun:
+        """Make the run, and the experiment when it is missing.
+
+        ``runs/create`` is not idempotent: with `search_first` the tag ``runwright.uid`` is searched before and the
+        oldest match adopted (a previous try may have ended between the server's commit and our note of it).
+        """
+
+    async def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        """Log parameters in batches; the same value twice is fine."""
+
+    async def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags in one batch."""
+
+    async def refresh(self, run_id: str) -> TrackedRun | None:
+        """Read the run now (concurrent calls share one search); None when the server does not know it."""
+
+    async def metric_history(self, run: TrackedRun, metric: str) -> Sequence[Metric]:
+        """All points of one metric, in order of step."""
+
+    async def close_run(self, run_id: str, status: RunStatus, end_time: datetime, *, tags: Mapping[str, str]) -> None:
+        """Write the terminal state, close every RUNNING run nested below it the same way (KILLED for FINISHED parents
+        that left children open), stop following it, and look once more some seconds later."""
+
+    async def upload(self, run: TrackedRun, path: str, content: bytes) -> None:
+        """Store an artifact of the run at `path` (``logs/attempt-1/node-0.log``)."""
+
+    def follow(self, run_id: str, key: Key) -> None:
+        """Poll the run's metrics from now on; `key` is enqueued when something changed. Idempotent."""
+
+    def unfollow(self, run_id: str) -> None:
+        """Stop polling the run. Idempotent."""
+
+    def seen(self, run_id: str) -> TrackedRun | None:
+        """The poller's latest view of a followed run."""
+
+
+Trackers = Callable[[TrackingServer], Tracker]
+"""The registry of trackers: one client, poller and circuit breaker per server."""
+
+OrphanVerdict = Literal["leave", "reconcile"] | RunStatus
+"""What to do with a RUNNING MLflow run found by the sweeper: leave it, enqueue its TrainingRun, or close it so."""
+
+ResolveOrphan = Callable[[TrackedRun], Awaitable[OrphanVerdict]]
