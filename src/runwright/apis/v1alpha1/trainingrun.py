@@ -1,0 +1,327 @@
+"""TrainingRun: what to train, tracked as one MLflow run."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from runwright.apis.markers import (
+    LIST_ATOMIC,
+    MUTABLE_FIELD,
+    Column,
+    CustomResource,
+    Rule,
+    list_map,
+    max_properties,
+    object_rules,
+    server_default,
+)
+from runwright.apis.v1alpha1.common import (
+    INT32_MAX,
+    QUALIFIED_KEYS,
+    ApiModel,
+    LabelValue,
+    ObjectMeta,
+    ObjectName,
+    Quantity,
+)
+from runwright.apis.v1alpha1.trainingrun_pod import (
+    MAX_GPUS,
+    EnvVar,
+    ImagePullSecret,
+    ResourcesPerNode,
+    Toleration,
+    Volume,
+)
+from runwright.apis.v1alpha1.trainingrun_status import TrainingRunStatus
+
+RESERVED_KEYS = Rule(
+    "!self.exists(k, k.startsWith('runwright.dev/') || k.matches('^([^/]*[.])?(kubernetes|k8s)[.]io/'))",
+    "keys must not use the prefixes runwright.dev/, kubernetes.io/ and k8s.io/, which Runwright and Kubernetes set",
+)
+
+
+class StackRef(ApiModel):
+    """A TrackingStack of the run's namespace."""
+
+    name: ObjectName
+    """Name of the TrackingStack."""
+
+
+class TrackingSpec(ApiModel):
+    """How the run appears in MLflow."""
+
+    stack_ref: StackRef | None = None
+    """TrackingStack in the run's namespace; default: the operator's."""
+    experiment: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^\S(.*\S)?$")] | None = None
+    """MLflow experiment; default: the namespace. The operator's default stack puts <namespace>/ before it."""
+    run_name: Annotated[str, Field(min_length=1, max_length=250)] | None = None
+    """Name of the MLflow run; default: the name of the TrainingRun."""
+    description: Annotated[str, Field(max_length=4096)] | None = None
+    """Text that MLflow shows with the run, in Markdown."""
+    tags: Annotated[
+        dict[
+            Annotated[str, Field(max_length=250)],
+            Annotated[str, Field(max_length=4096)],
+        ],
+        max_properties(50),
+        Rule(
+            "self.all(k, k.size() <= 250 && k.matches('^[A-Za-z0-9_./:-][A-Za-z0-9_./: -]*$'))",
+            "keys of tags must be at most 250 of letters, digits, space and _ . / : - (MLflow's rule)",
+        ),
+        Rule(
+            "!self.exists(k, k.startsWith('mlflow.') || k.startsWith('runwright.'))",
+            "keys of tags must not start with mlflow. or runwright., which MLflow and Runwright set",
+        ),
+        MUTABLE_FIELD,
+    ] = Field(default_factory=dict)
+    """Tags of the MLflow run."""
+
+
+class ConfigMapSource(ApiModel):
+    """Training code in a ConfigMap."""
+
+    name: ObjectName
+    """Name of a ConfigMap in the run's namespace; each key becomes a file in /workspace."""
+
+
+class InlineSource(ApiModel):
+    """Training code in the manifest itself."""
+
+    files: Annotated[
+        dict[str, Annotated[str, Field(max_length=262144)]],
+        Field(min_length=1),
+        max_properties(64),
+        Rule(
+            "self.all(k, k.size() <= 253 && k.matches('^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$') && "
+            "!k.split('/').exists(part, part == '.' || part == '..'))",
+            "keys of files must be relative paths of letters, digits, '.', '_', '-' and '/', without '.' or '..' parts, "
+            "at most 253 characters",
+        ),
+        Rule(
+            "self.map(k, self[k].size()).sum() <= 524288",
+            "files must have at most 524288 characters together; use source.configMap or an image for more",
+        ),
+    ]
+    """Content by path below /workspace."""
+
+
+class SourceSpec(ApiModel):
+    """Training code that is not in the image; it lands in /workspace."""
+
+    model_config = object_rules(
+        Rule("has(self.configMap) != has(self.inline)", "set exactly one of configMap and inline"),
+    )
+
+    config_map: ConfigMapSource | None = None
+    """A ConfigMap with the code."""
+    inline: InlineSource | None = None
+    """The code itself."""
+
+
+class Objective(ApiModel):
+    """The metric by which runs are compared."""
+
+    metric: Annotated[str, Field(min_length=1, max_length=250)]
+    """Name of the metric as logged to MLflow."""
+    direction: Literal["Maximize", "Minimize"]
+    """Which values are better."""
+
+
+class Retry(ApiModel):
+    """When a run that stopped is tried again, under the same MLflow run."""
+
+    model_config = object_rules(
+        Rule(
+            "(has(self.backoffSeconds) ? self.backoffSeconds : 10) <= "
+            "(has(self.maxBackoffSeconds) ? self.maxBackoffSeconds : 600)",
+            "backoffSeconds (default 10) must not exceed maxBackoffSeconds (default 600)",
+            ".backoffSeconds",
+        ),
+    )
+
+    max_failures: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Failures of the code that are tried again."""
+    max_disruptions: Annotated[int, Field(ge=0, le=10000)] = 20
+    """Preemptions, evictions and lost nodes that are tried again."""
+    backoff_seconds: Annotated[int, Field(ge=1, le=86400)] = 10
+    """Seconds before the first new attempt after a failure; doubles with each."""
+    max_backoff_seconds: Annotated[int, Field(ge=1, le=86400)] = 600
+    """Longest wait before a new attempt, in seconds."""
+
+
+LAUNCHER_RULE = Rule(
+    "(has(self.launcher) ? self.launcher == 'None' : "
+    "(has(self.numNodes) ? self.numNodes : 1) * (has(self.numProcPerNode) ? self.numProcPerNode : "
+    "(has(self.resourcesPerNode) && has(self.resourcesPerNode.gpus) && self.resourcesPerNode.gpus > 1 "
+    "? self.resourcesPerNode.gpus : 1)) == 1) || has(self.command)",
+    "command is required with launcher Torchrun, the default with more than one process; "
+    "set launcher: None to start the image's entrypoint once on each node",
+    ".command",
+)
+
+
+class TrainingRunSpec(ApiModel):
+    """What to train. Fixed at creation, but for the fields that say they are mutable."""
+
+    model_config = object_rules(
+        LAUNCHER_RULE,
+        Rule(
+            "!has(self.seed) || !has(self.parameters) || !('seed' in self.parameters)",
+            "parameters.seed is what spec.seed logs; keep only one of them",
+            ".parameters",
+        ),
+    )
+
+    tracking: TrackingSpec = Field(default_factory=TrackingSpec)
+    """How the run appears in MLflow."""
+    parameters: Annotated[
+        dict[str, Annotated[str, Field(max_length=2048)]],
+        max_properties(100),
+        Rule(
+            "self.all(k, k.size() <= 100 && k.matches('^[A-Za-z_][A-Za-z0-9_]*$'))",
+            "names of parameters must be identifiers of at most 100 letters, digits and '_'",
+        ),
+    ] = Field(default_factory=dict)
+    """Hyperparameters, logged to MLflow verbatim; the code finds them in PARAM_<name> and $RUNWRIGHT_PARAMS_FILE."""
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
+    """Random seed: RUNWRIGHT_SEED, PYTHONHASHSEED and the parameter seed."""
+    source: SourceSpec | None = None
+    """Training code that is not in the image."""
+    image: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^\S+$")]
+    """Container image that trains; it needs python3."""
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    """When the image is pulled; default as in Pods."""
+    image_pull_secrets: Annotated[tuple[ImagePullSecret, ...], Field(max_length=8), list_map("name")] = ()
+    """Secrets with registry credentials."""
+    command: (
+        Annotated[
+            tuple[Annotated[str, Field(max_length=8192)], ...],
+            Field(min_length=1, max_length=64),
+            LIST_ATOMIC,
+        ]
+        | None
+    ) = None
+    """Program and its first arguments; default: the image's entrypoint. $(PARAM_lr) is replaced."""
+    args: (
+        Annotated[tuple[Annotated[str, Field(max_length=8192)], ...], Field(max_length=256), LIST_ATOMIC]
+        | None
+    ) = None
+    """Arguments; default: the image's. $(PARAM_lr) is replaced."""
+    env: Annotated[tuple[EnvVar, ...], Field(max_length=128), list_map("name")] = ()
+    """Environment variables of the training container."""
+    working_dir: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^/[^:]*$")] = "/workspace"
+    """Working directory; default /workspace."""
+    launcher: Literal["None", "Torchrun"] | None = None
+    """What starts the command on each node; default Torchrun with more than one process, else None."""
+    num_nodes: Annotated[int, Field(ge=1, le=4096)] = 1
+    """Number of nodes (pods); default 1."""
+    num_proc_per_node: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Training processes on each node; default: resourcesPerNode.gpus, else 1."""
+    resources_per_node: ResourcesPerNode = Field(default_factory=ResourcesPerNode)
+    """What each node gets."""
+    shared_memory: Quantity | None = None
+    """Size of /dev/shm, e.g. 8Gi; default: on, without a limit of its own, with gpus or several processes."""
+    node_selector: Annotated[dict[str, LabelValue], max_properties(32), QUALIFIED_KEYS] = Field(
+        default_factory=dict
+    )
+    """Labels that the nodes must have."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32), LIST_ATOMIC] = ()
+    """Taints that the pods tolerate."""
+    priority_class_name: ObjectName | None = None
+    """PriorityClass of the pods."""
+    runtime_class_name: ObjectName | None = None
+    """RuntimeClass of the pods."""
+    service_account_name: ObjectName | None = None
+    """ServiceAccount of the pods; its token is not mounted."""
+    pod_labels: Annotated[dict[str, LabelValue], max_properties(32), QUALIFIED_KEYS, RESERVED_KEYS] = Field(
+        default_factory=dict
+    )
+    """More labels for the pods."""
+    pod_annotations: Annotated[
+        dict[str, Annotated[str, Field(max_length=4096)]], max_properties(32), QUALIFIED_KEYS, RESERVED_KEYS
+    ] = Field(default_factory=dict)
+    """More annotations for the pods."""
+    run_as_user: Annotated[int, Field(ge=1, le=INT32_MAX)] = 1000
+    """User id of the processes, never root; default 1000."""
+    run_as_group: Annotated[int, Field(ge=0, le=INT32_MAX)] = 1000
+    """Group id of the processes; default 1000."""
+    fs_group: Annotated[int, Field(ge=0, le=INT32_MAX)] = 1000
+    """Group that owns the volumes; default 1000."""
+    volumes: Annotated[
+        tuple[Volume, ...],
+        Field(max_length=16),
+        list_map("name"),
+        Rule(
+            "self.all(a, self.filter(b, b.mountPath == a.mountPath).size() == 1)",
+            "each mountPath may be used by one volume only",
+        ),
+    ] = ()
+    """Volumes of the training container."""
+    objective: Objective | None = None
+    """The metric by which runs are compared."""
+    retry: Annotated[Retry, MUTABLE_FIELD] = Field(default_factory=Retry)
+    """When the run is tried again."""
+    active_deadline_seconds: Annotated[int, Field(ge=1, le=INT32_MAX), MUTABLE_FIELD] | None = None
+    """Seconds that the attempts may run together before the run fails; default: no limit."""
+    termination_grace_period_seconds: Annotated[int, Field(ge=0, le=86400)] = 60
+    """Seconds between SIGTERM and SIGKILL; default 60."""
+    pods_ttl_seconds_after_finished: Annotated[
+        int, Field(ge=0, le=INT32_MAX, alias="podsTTLSecondsAfterFinished"), MUTABLE_FIELD
+    ] = 3600
+    """Seconds that pods and Jobs stay after the end; default 3600. The TrainingRun itself stays."""
+
+    @property
+    def processes_per_node(self) -> int:
+        """Training processes on each node, with the default applied."""
+        return self.num_proc_per_node or self.resources_per_node.gpus or 1
+
+    @property
+    def uses_torchrun(self) -> bool:
+        """Whether torchrun starts the command, with the default applied."""
+        if self.launcher is not None:
+            return self.launcher == "Torchrun"
+        return self.num_nodes * self.processes_per_node > 1
+
+
+assert MAX_GPUS <= 256, "numProcPerNode defaults to gpus"  # noqa: S101 - two bounds that belong together
+
+
+class TrainingRun(ApiModel):
+    """A training job and its MLflow run."""
+
+    resource: ClassVar[CustomResource] = CustomResource(
+        kind="TrainingRun",
+        plural="trainingruns",
+        short_names=("trun",),
+        columns=(
+            Column("Phase", ".status.phase"),
+            Column("Progress", ".status.progress.percentage", "integer", description="Percent of the steps"),
+            Column("Metric", ".status.objective.value", description="Latest value of the objective metric"),
+            Column("Attempt", ".status.attempt", "integer"),
+            Column("Experiment", ".status.tracking.experiment"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Run-ID", ".status.tracking.runId", wide=True, description="Id of the MLflow run"),
+            Column("Nodes", ".spec.numNodes", "integer", wide=True),
+            Column("Message", '.status.conditions[?(@.type=="Running")].message', wide=True),
+        ),
+        selectable=(".status.phase",),
+        immutable_spec=True,
+        root_rules=(
+            Rule(
+                "self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+                "metadata.name must be at most 63 lower-case letters, digits and '-', start with a letter and end "
+                "with a letter or digit (pods and Services are named after it)",
+            ),
+        ),
+    )
+
+    api_version: Literal["runwright.dev/v1alpha1"] = "runwright.dev/v1alpha1"
+    """API group and version."""
+    kind: Literal["TrainingRun"] = "TrainingRun"
+    """Kind of the object."""
+    metadata: ObjectMeta
+    """Name, namespace, labels and what else every object has."""
+    spec: TrainingRunSpec
+    """What to train. Fixed at creation, but for the fields that say they are mutable."""
+    status: Annotated[TrainingRunStatus, server_default({})] = Field(default_factory=TrainingRunStatus)
+    """What was observed; written by the operator."""
