@@ -15,10 +15,8 @@ VALIDATIONS = "x-kubernetes-validations"
 LIST_TYPE = "x-kubernetes-list-type"
 LIST_MAP_KEYS = "x-kubernetes-list-map-keys"
 INT_OR_STRING = "x-kubernetes-int-or-string"
-MAP_TYPE = "x-kubernetes-map-type"
 MUTABLE = "x-runwright-mutable"
 SERVER_DEFAULT = "x-runwright-default"
-MAX_PROPERTIES = "maxProperties"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +63,8 @@ MUTABLE_FIELD = _Keywords({MUTABLE: True})
 """The field may be added, changed and removed after creation, in a kind whose spec is immutable otherwise."""
 
 
-def max_properties(count: int) -> _Keywords:
-    """Bound the number of entries of a map."""
-    return _Keywords({MAX_PROPERTIES: count})
-
-
 def server_default(value: Any) -> _Keywords:
-    """Let the API server write `value` when the field is absent; for status only, a default in spec is drift."""
+    """Let the API server write `value` for an absent field; for status only, a default in spec is drift."""
     return _Keywords({SERVER_DEFAULT: value})
 
 

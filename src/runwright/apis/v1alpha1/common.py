@@ -18,7 +18,8 @@ from pydantic.alias_generators import to_camel
 from runwright.apis.markers import INT_OR_STRING, Rule, list_map
 
 INT32_MAX = 2**31 - 1
-INT64_MAX = 2**63 - 1
+SAFE_MAX = 2**53 - 1
+"""Largest bound for 64-bit integers: the API server reads bounds as floating-point numbers."""
 
 
 class ApiModel(BaseModel):
@@ -65,6 +66,7 @@ Timestamp = Annotated[
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 LABEL_VALUE = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"
+CONDITION_REASON = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
 QUANTITY = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?[0-9]+))?$"
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)]
@@ -85,9 +87,16 @@ Quantity = Annotated[
 ]
 """A non-negative Kubernetes quantity (``500m``, ``4Gi``); a bare integer is accepted as in Pods."""
 
+DNS_1035_NAME = Rule(
+    "self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+    "metadata.name must be at most 63 lower-case letters, digits and '-', start with a letter and end with a "
+    "letter or digit, since pods and Services are named after it",
+)
+"""Rule of a whole object: stricter than the API server's own (RFC 1123 subdomain of 253 characters)."""
+
 QUALIFIED_KEYS = Rule(
     "self.all(k, !format.qualifiedName().validate(k).hasValue())",
-    "keys must be label keys: an optional DNS prefix and '/', then at most 63 of letters, digits, '-', '_', '.'",
+    "keys must be label keys: an optional DNS prefix and '/', then at most 63 letters, digits, '-', '_', '.'",
 )
 
 
@@ -121,15 +130,13 @@ class Condition(ApiModel):
     """Aspect, in CamelCase, e.g. Running."""
     status: Literal["True", "False", "Unknown"]
     """Whether the condition holds."""
-    reason: Annotated[
-        str, Field(min_length=1, max_length=256, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
-    ]
+    reason: Annotated[str, Field(min_length=1, max_length=256, pattern=CONDITION_REASON)]
     """Why it holds or not, in CamelCase, for programs."""
     message: Annotated[str, Field(max_length=32768)]
     """Why it holds or not, for people."""
     last_transition_time: Timestamp
     """When status last changed."""
-    observed_generation: Annotated[int, Field(ge=0, le=INT64_MAX)] | None = None
+    observed_generation: Annotated[int, Field(ge=0, le=SAFE_MAX)] | None = None
     """Generation of spec that the condition was computed from."""
 
 

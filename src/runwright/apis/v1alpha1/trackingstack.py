@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from runwright.apis.markers import Column, CustomResource, Rule, server_default
-from runwright.apis.v1alpha1.common import INT64_MAX, ApiModel, Conditions, ObjectMeta
+from runwright.apis.v1alpha1.common import DNS_1035_NAME, SAFE_MAX, ApiModel, Conditions, ObjectMeta
 
 HttpUrl = Annotated[
     str,
@@ -43,7 +43,7 @@ class TrackingStackSpec(ApiModel):
 class TrackingStackStatus(ApiModel):
     """What was observed; written by the operator only."""
 
-    observed_generation: Annotated[int, Field(ge=-1, le=INT64_MAX), server_default(-1)] = -1
+    observed_generation: Annotated[int, Field(ge=-1, le=SAFE_MAX), server_default(-1)] = -1
     """Generation of spec that this status was computed from; -1 before the first."""
     conditions: Conditions = ()
     """TrackingReady, and kstatus' Ready, Reconciling and Stalled."""
@@ -67,13 +67,7 @@ class TrackingStack(ApiModel):
             Column("Tracking-URI", ".status.trackingUri", wide=True),
             Column("Message", '.status.conditions[?(@.type=="Ready")].message', wide=True),
         ),
-        root_rules=(
-            Rule(
-                "self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-                "metadata.name must be at most 63 lower-case letters, digits and '-', start with a letter and end "
-                "with a letter or digit (Services are named after it)",
-            ),
-        ),
+        root_rules=(DNS_1035_NAME,),
     )
 
     api_version: Literal["runwright.dev/v1alpha1"] = "runwright.dev/v1alpha1"

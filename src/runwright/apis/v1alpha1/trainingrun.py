@@ -11,11 +11,11 @@ from runwright.apis.markers import (
     CustomResource,
     Rule,
     list_map,
-    max_properties,
     object_rules,
     server_default,
 )
 from runwright.apis.v1alpha1.common import (
+    DNS_1035_NAME,
     INT32_MAX,
     QUALIFIED_KEYS,
     ApiModel,
@@ -25,7 +25,6 @@ from runwright.apis.v1alpha1.common import (
     Quantity,
 )
 from runwright.apis.v1alpha1.trainingrun_pod import (
-    MAX_GPUS,
     EnvVar,
     ImagePullSecret,
     ResourcesPerNode,
@@ -34,9 +33,12 @@ from runwright.apis.v1alpha1.trainingrun_pod import (
 )
 from runwright.apis.v1alpha1.trainingrun_status import TrainingRunStatus
 
+MLFLOW_KEY = "^[A-Za-z0-9_][A-Za-z0-9_.: -]*(/[A-Za-z0-9_][A-Za-z0-9_.: -]*)*$"
+"""What MLflow accepts as the key of a tag (mlflow.utils.validation), but for non-ASCII letters."""
+
 RESERVED_KEYS = Rule(
     "!self.exists(k, k.startsWith('runwright.dev/') || k.matches('^([^/]*[.])?(kubernetes|k8s)[.]io/'))",
-    "keys must not use the prefixes runwright.dev/, kubernetes.io/ and k8s.io/, which Runwright and Kubernetes set",
+    "keys must not use the prefixes runwright.dev/, kubernetes.io/ and k8s.io/, which are not the user's",
 )
 
 
@@ -60,13 +62,14 @@ class TrackingSpec(ApiModel):
     """Text that MLflow shows with the run, in Markdown."""
     tags: Annotated[
         dict[
-            Annotated[str, Field(max_length=250)],
+            str,
             Annotated[str, Field(max_length=4096)],
         ],
-        max_properties(50),
+        Field(max_length=50),
         Rule(
-            "self.all(k, k.size() <= 250 && k.matches('^[A-Za-z0-9_./:-][A-Za-z0-9_./: -]*$'))",
-            "keys of tags must be at most 250 of letters, digits, space and _ . / : - (MLflow's rule)",
+            f"self.all(k, k.size() <= 250 && k.matches('{MLFLOW_KEY}'))",
+            "keys of tags must be at most 250 letters, digits, '_', '.', ':', '-', ' ' and '/', and each part "
+            "between '/' must start with a letter, digit or '_'",
         ),
         Rule(
             "!self.exists(k, k.startsWith('mlflow.') || k.startsWith('runwright.'))",
@@ -89,13 +92,12 @@ class InlineSource(ApiModel):
 
     files: Annotated[
         dict[str, Annotated[str, Field(max_length=262144)]],
-        Field(min_length=1),
-        max_properties(64),
+        Field(min_length=1, max_length=64),
         Rule(
             "self.all(k, k.size() <= 253 && k.matches('^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$') && "
             "!k.split('/').exists(part, part == '.' || part == '..'))",
-            "keys of files must be relative paths of letters, digits, '.', '_', '-' and '/', without '.' or '..' parts, "
-            "at most 253 characters",
+            "keys of files must be relative paths of at most 253 letters, digits, '.', '_', '-' and '/', "
+            "without '.' or '..' parts",
         ),
         Rule(
             "self.map(k, self[k].size()).sum() <= 524288",
@@ -176,13 +178,13 @@ class TrainingRunSpec(ApiModel):
     """How the run appears in MLflow."""
     parameters: Annotated[
         dict[str, Annotated[str, Field(max_length=2048)]],
-        max_properties(100),
+        Field(max_length=100),
         Rule(
             "self.all(k, k.size() <= 100 && k.matches('^[A-Za-z_][A-Za-z0-9_]*$'))",
             "names of parameters must be identifiers of at most 100 letters, digits and '_'",
         ),
     ] = Field(default_factory=dict)
-    """Hyperparameters, logged to MLflow verbatim; the code finds them in PARAM_<name> and $RUNWRIGHT_PARAMS_FILE."""
+    """Hyperparameters, logged to MLflow verbatim; the code reads PARAM_<name> or $RUNWRIGHT_PARAMS_FILE."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
     """Random seed: RUNWRIGHT_SEED, PYTHONHASHSEED and the parameter seed."""
     source: SourceSpec | None = None
@@ -202,10 +204,9 @@ class TrainingRunSpec(ApiModel):
         | None
     ) = None
     """Program and its first arguments; default: the image's entrypoint. $(PARAM_lr) is replaced."""
-    args: (
-        Annotated[tuple[Annotated[str, Field(max_length=8192)], ...], Field(max_length=256), LIST_ATOMIC]
-        | None
-    ) = None
+    args: Annotated[tuple[Annotated[str, Field(max_length=8192)], ...], Field(max_length=256), LIST_ATOMIC] | None = (
+        None
+    )
     """Arguments; default: the image's. $(PARAM_lr) is replaced."""
     env: Annotated[tuple[EnvVar, ...], Field(max_length=128), list_map("name")] = ()
     """Environment variables of the training container."""
@@ -221,9 +222,7 @@ class TrainingRunSpec(ApiModel):
     """What each node gets."""
     shared_memory: Quantity | None = None
     """Size of /dev/shm, e.g. 8Gi; default: on, without a limit of its own, with gpus or several processes."""
-    node_selector: Annotated[dict[str, LabelValue], max_properties(32), QUALIFIED_KEYS] = Field(
-        default_factory=dict
-    )
+    node_selector: Annotated[dict[str, LabelValue], Field(max_length=32), QUALIFIED_KEYS] = Field(default_factory=dict)
     """Labels that the nodes must have."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32), LIST_ATOMIC] = ()
     """Taints that the pods tolerate."""
@@ -233,12 +232,12 @@ class TrainingRunSpec(ApiModel):
     """RuntimeClass of the pods."""
     service_account_name: ObjectName | None = None
     """ServiceAccount of the pods; its token is not mounted."""
-    pod_labels: Annotated[dict[str, LabelValue], max_properties(32), QUALIFIED_KEYS, RESERVED_KEYS] = Field(
+    pod_labels: Annotated[dict[str, LabelValue], Field(max_length=32), QUALIFIED_KEYS, RESERVED_KEYS] = Field(
         default_factory=dict
     )
     """More labels for the pods."""
     pod_annotations: Annotated[
-        dict[str, Annotated[str, Field(max_length=4096)]], max_properties(32), QUALIFIED_KEYS, RESERVED_KEYS
+        dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=32), QUALIFIED_KEYS, RESERVED_KEYS
     ] = Field(default_factory=dict)
     """More annotations for the pods."""
     run_as_user: Annotated[int, Field(ge=1, le=INT32_MAX)] = 1000
@@ -283,9 +282,6 @@ class TrainingRunSpec(ApiModel):
         return self.num_nodes * self.processes_per_node > 1
 
 
-assert MAX_GPUS <= 256, "numProcPerNode defaults to gpus"  # noqa: S101 - two bounds that belong together
-
-
 class TrainingRun(ApiModel):
     """A training job and its MLflow run."""
 
@@ -306,13 +302,7 @@ class TrainingRun(ApiModel):
         ),
         selectable=(".status.phase",),
         immutable_spec=True,
-        root_rules=(
-            Rule(
-                "self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-                "metadata.name must be at most 63 lower-case letters, digits and '-', start with a letter and end "
-                "with a letter or digit (pods and Services are named after it)",
-            ),
-        ),
+        root_rules=(DNS_1035_NAME,),
     )
 
     api_version: Literal["runwright.dev/v1alpha1"] = "runwright.dev/v1alpha1"

@@ -5,9 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from runwright.apis.markers import Rule, object_rules
-from runwright.apis.v1alpha1.common import DNS_LABEL, INT64_MAX, ApiModel, LabelValue, ObjectName, Quantity
-
-MAX_GPUS = 128
+from runwright.apis.v1alpha1.common import DNS_LABEL, SAFE_MAX, ApiModel, LabelValue, ObjectName, Quantity
 
 RESERVED_ENV_PREFIXES = ("PARAM_", "RUNWRIGHT_", "PET_")
 RESERVED_ENV = (
@@ -24,6 +22,9 @@ RESERVED_ENV = (
     "JOB_COMPLETION_INDEX",
 )
 RESERVED_VOLUMES = ("workspace", "source", "control", "shm")
+
+
+_RESERVED_ENV_TEXT = ", ".join((*(f"{prefix}*" for prefix in RESERVED_ENV_PREFIXES), *RESERVED_ENV))
 
 
 def _cel_list(values: tuple[str, ...]) -> str:
@@ -73,8 +74,7 @@ class EnvVar(ApiModel):
         Field(min_length=1, max_length=128, pattern=r"^[-._a-zA-Z][-._a-zA-Z0-9]*$"),
         Rule(
             f"!({_starts_with_any(RESERVED_ENV_PREFIXES)} || self in {_cel_list(RESERVED_ENV)})",
-            f"the name is set by Runwright, choose another (reserved: {', '.join(f'{p}*' for p in RESERVED_ENV_PREFIXES)}, "
-            f"{', '.join(RESERVED_ENV)})",
+            f"the name is set by Runwright, choose another (reserved: {_RESERVED_ENV_TEXT})",
         ),
     ]
     """Name of the variable; those that Runwright sets are refused."""
@@ -99,7 +99,7 @@ class ResourcesPerNode(ApiModel):
     """CPU cores requested, e.g. 2 or 500m."""
     memory: Quantity | None = None
     """Memory, request and limit, e.g. 4Gi."""
-    gpus: Annotated[int, Field(ge=0, le=MAX_GPUS)] | None = None
+    gpus: Annotated[int, Field(ge=0, le=128)] | None = None
     """GPUs, request and limit."""
     gpu_resource_name: (
         Annotated[
@@ -144,7 +144,7 @@ class Toleration(ApiModel):
     """Value of the taint."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect of the taint; absent means every effect."""
-    toleration_seconds: Annotated[int, Field(ge=-INT64_MAX - 1, le=INT64_MAX)] | None = None
+    toleration_seconds: Annotated[int, Field(ge=-SAFE_MAX, le=SAFE_MAX)] | None = None
     """How long a NoExecute taint is tolerated; absent means for ever, 0 and less mean not at all."""
 
 
@@ -194,7 +194,7 @@ class Volume(ApiModel):
         Field(min_length=1, max_length=63, pattern=DNS_LABEL),
         Rule(
             f"!(self in {_cel_list(RESERVED_VOLUMES)})",
-            f"the name belongs to one of Runwright's own volumes, choose another (reserved: {', '.join(RESERVED_VOLUMES)})",
+            f"the name belongs to Runwright, choose another (reserved: {', '.join(RESERVED_VOLUMES)})",
         ),
     ]
     """Name, unique within the run."""
@@ -206,9 +206,9 @@ class Volume(ApiModel):
             "mountPath must not contain '.' or '..' parts",
         ),
         Rule(
-            "!(self in ['/workspace', '/dev/shm']) && self != '/runwright' && !self.startsWith('/runwright/')",
-            "mountPath must not be /workspace or /runwright, which Runwright mounts (a directory below /workspace is "
-            "allowed), nor /dev/shm: set spec.sharedMemory instead",
+            "!(self in ['/workspace', '/runwright', '/dev/shm']) && !self.startsWith('/runwright/')",
+            "mountPath must not be /workspace (a directory below it is allowed), /runwright, or /dev/shm "
+            "(set spec.sharedMemory instead): Runwright mounts these itself",
         ),
     ]
     """Absolute path in the container, without a trailing slash."""

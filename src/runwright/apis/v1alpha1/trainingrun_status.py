@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from runwright.apis.markers import list_map, server_default
-from runwright.apis.v1alpha1.common import INT32_MAX, INT64_MAX, ApiModel, Conditions, Timestamp
+from runwright.apis.v1alpha1.common import INT32_MAX, SAFE_MAX, ApiModel, Conditions, Timestamp
 
 Counter = Annotated[int, Field(ge=0, le=INT32_MAX)]
-Seconds = Annotated[int, Field(ge=0, le=INT64_MAX)]
-Step = Annotated[int, Field(ge=-INT64_MAX - 1, le=INT64_MAX)]
+Seconds = Annotated[int, Field(ge=0, le=SAFE_MAX)]
+Step = int
+"""MLflow takes any 64-bit integer as a step."""
 ExitCode = Annotated[int, Field(ge=-INT32_MAX - 1, le=INT32_MAX)]
 Name = Annotated[str, Field(max_length=253)]
 Reason = Annotated[str, Field(max_length=256)]
@@ -153,7 +154,7 @@ class TrainingRunStatus(ApiModel):
 
     phase: Phase | None = None
     """Where the run stands, derived from the conditions."""
-    observed_generation: Annotated[int, Field(ge=-1, le=INT64_MAX), server_default(-1)] = -1
+    observed_generation: Annotated[int, Field(ge=-1, le=SAFE_MAX), server_default(-1)] = -1
     """Generation of spec that this status was computed from; -1 before the first."""
     start_time: Timestamp | None = None
     """When the pods of the first attempt were running."""
@@ -172,7 +173,7 @@ class TrainingRunStatus(ApiModel):
     attempts: Annotated[tuple[AttemptStatus, ...], Field(max_length=10), list_map("number")] = ()
     """The last ten attempts."""
     conditions: Conditions = ()
-    """Suspended, Running, Complete, Failed, TrackingAvailable, and kstatus' Ready, Reconciling and Stalled."""
+    """Suspended, Running, Complete, Failed, TrackingAvailable, and kstatus' Ready, Reconciling, Stalled."""
     tracking: TrackingStatus | None = None
     """The MLflow run."""
     objective: ObjectiveStatus | None = None
