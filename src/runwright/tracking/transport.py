@@ -1,0 +1,208 @@
+"""HTTP to one MLflow server: time-outs, retries, circuit breaker, errors of ours."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+from yarl import URL
+
+from runwright.errors import RefusedError, TrackerUnavailableError
+from runwright.ports import Json
+from runwright.tracking import answers, metrics
+from runwright.tracking.breaker import BreakerSettings, CircuitBreaker
+
+ATTEMPTS: Final = 3
+"""Tries of a call that may be repeated; what a short restart of the server takes is left to the caller's queue."""
+RETRY_SECONDS: Final = (0.2, 0.6)
+"""Mean pauses before the second and third try; each is jittered by half."""
+TIMEOUT_WEIGHT: Final = 2
+"""A hanging server holds callers for the whole time-out, so it counts more than a refused connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Limits of the conversation with one server; seconds."""
+
+    connect_seconds: float = 3.0
+    total_seconds: float = 10.0
+    """p95 of a search over 100 runs is 0.28 s; ten is a server in trouble."""
+    upload_seconds: float = 60.0
+    keepalive_seconds: float = 3.0
+    """uvicorn closes idle connections after 5 s without a word; ours must be gone before."""
+    concurrency: int = 8
+    """MLflow runs one worker with a pool of threads; more in flight only makes the time-outs start earlier."""
+    upload_concurrency: int = 4
+    trust_env: bool = False
+    """Whether HTTP_PROXY and friends apply. Off: the server is normally a Service of the same cluster, and the
+    proxy that an operator's pod has for the outside world does not know cluster names."""
+    breaker: BreakerSettings = field(default_factory=BreakerSettings)
+
+
+class Transport:
+    """Sends one call; everything that can go wrong becomes `TrackerUnavailableError` or `RefusedError`."""
+
+    def __init__(
+        self,
+        uri: str,
+        settings: ClientSettings,
+        *,
+        on_request: Callable[[str], None] = lambda _call: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._on_request = on_request
+        self._session: aiohttp.ClientSession | None = None
+        self._calls = asyncio.Semaphore(settings.concurrency)
+        self._uploads = asyncio.Semaphore(settings.upload_concurrency)
+        self.breaker = CircuitBreaker(settings.breaker, clock=clock)
+        try:
+            self._base = URL(uri.rstrip("/"))
+            self.name = str(self._base.with_user(None)) if self._base.user else uri.rstrip("/")
+        except ValueError:
+            self._base, self.name = URL(), uri
+        if self._base.scheme not in {"http", "https"} or not self._base.host:
+            raise RefusedError(f"trackingUri {uri!r} is not an http(s) URL such as http://mlflow.example:5000")
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def call(
+        self,
+        method: str,
+        name: str,
+        *,
+        json: Json | None = None,
+        params: Mapping[str, str] | None = None,
+        repeatable: bool = True,
+    ) -> dict[str, Any]:
+        """Call ``/api/2.0/mlflow/<name>`` and return the answer's JSON.
+
+        Args:
+            method: HTTP method.
+            name: ``runs/search`` and such.
+            json: Body.
+            params: Query.
+            repeatable: A second execution does no harm, so an unclear outcome may be tried again.
+        """
+        url = self._base / "api/2.0/mlflow" / name
+        timeout = self._timeout(self._settings.total_seconds)
+        async with self._calls:
+            return await self._guarded(
+                name,
+                ATTEMPTS if repeatable else 1,
+                {"method": method, "url": url, "json": json, "params": params, "timeout": timeout},
+            )
+
+    async def put(self, path: str, content: bytes) -> None:
+        """Store `content` at `path` below the artifact proxy's root."""
+        url = (self._base / "api/2.0/mlflow-artifacts/artifacts").joinpath(*path.split("/"))
+        timeout = self._timeout(self._settings.upload_seconds)
+        async with self._uploads:
+            await self._guarded(
+                "artifacts", ATTEMPTS, {"method": "PUT", "url": url, "data": content, "timeout": timeout}
+            )
+
+    def _timeout(self, total: float) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=total, sock_connect=self._settings.connect_seconds)
+
+    async def _guarded(self, call: str, attempts: int, request: dict[str, Any]) -> dict[str, Any]:
+        ticket = self.breaker.admit()
+        if ticket is None:
+            metrics.REQUESTS.labels(call, "rejected").inc()
+            raise TrackerUnavailableError(self.breaker.problem or f"MLflow at {self.name} is being probed")
+        try:
+            answer = await self._attempts(call, 1 if self.breaker.is_probe(ticket) else attempts, request)
+        except RefusedError:
+            self.breaker.succeeded(ticket)
+            metrics.REQUESTS.labels(call, "refused").inc()
+            raise
+        except _FailedError as error:
+            # The artifact proxy fails when the object store does; the tracking API may well be fine.
+            if call == "artifacts" and error.answered:
+                self.breaker.abandoned(ticket)
+            else:
+                self.breaker.failed(ticket, str(error), weight=error.weight)
+            metrics.REQUESTS.labels(call, "unavailable").inc()
+            raise TrackerUnavailableError(str(error)) from error.__cause__
+        except BaseException:
+            self.breaker.abandoned(ticket)
+            raise
+        self.breaker.succeeded(ticket)
+        metrics.REQUESTS.labels(call, "ok").inc()
+        return answer
+
+    async def _attempts(self, call: str, attempts: int, request: dict[str, Any]) -> dict[str, Any]:
+        for attempt in range(1, attempts + 1):
+            try:
+                return await self._once(call, request)
+            except _FailedError as error:
+                if attempt == attempts or not error.retry:
+                    raise
+                # A connection that the server had just closed as idle: a fresh one will do, at once.
+                if not (error.reset and attempt == 1):
+                    pause = RETRY_SECONDS[attempt - 1]
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter, not a secret
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _once(self, call: str, request: dict[str, Any]) -> dict[str, Any]:
+        self._on_request(call)
+        started = time.monotonic()
+        try:
+            async with self._open().request(**request, allow_redirects=False) as response:
+                body = await response.read()
+                metrics.SECONDS.labels(call).observe(time.monotonic() - started)
+                return answers.parsed(
+                    self.name,
+                    response.request_info.headers.get("Host", ""),
+                    call,
+                    response.status,
+                    response.headers.get("Location", ""),
+                    body,
+                )
+        except answers.BadAnswerError as error:
+            weight = self._settings.breaker.threshold if error.everywhere else 1
+            raise _FailedError(str(error), retry=error.retry, weight=weight, answered=True) from error
+        except TimeoutError as error:
+            what = f"no answer within {request['timeout'].total:g} s"
+            raise self._failed(what, retry=False, weight=TIMEOUT_WEIGHT) from error
+        except aiohttp.ClientConnectorDNSError as error:
+            raise self._failed("its host name does not resolve") from error
+        except aiohttp.ClientSSLError as error:
+            raise self._failed(f"TLS failed ({type(error).__name__})", retry=False) from error
+        except aiohttp.ClientConnectorError as error:
+            raise self._failed(f"cannot connect ({error.os_error.strerror or 'refused'})") from error
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError) as error:
+            raise self._failed("the connection was closed", reset=True) from error
+        except aiohttp.ClientError as error:
+            raise self._failed(f"unusable answer ({type(error).__name__})") from error
+
+    def _failed(self, what: str, *, retry: bool = True, weight: int = 1, reset: bool = False) -> "_FailedError":
+        return _FailedError(f"MLflow at {self.name} does not answer: {what}", retry=retry, weight=weight, reset=reset)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            settings = self._settings
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=settings.keepalive_seconds),
+                trust_env=settings.trust_env,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": "runwright"},
+            )
+        return self._session
+
+
+class _FailedError(Exception):
+    def __init__(
+        self, message: str, *, retry: bool, weight: int = 1, reset: bool = False, answered: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.retry = retry
+        self.weight = weight
+        self.reset = reset
+        self.answered = answered
