@@ -1,0 +1,1 @@
+"""Runwright: tracked training jobs on Kubernetes."""

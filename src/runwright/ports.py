@@ -1,4 +1,4 @@
-"""What the kinds need from the outside, as Protocols; `kube/`, `tracking/` (and later `local/`, `helm/`) implement them.
+"""What the kinds need from the outside, as Protocols that `kube/` and `tracking/` implement.
 
 Objects of the API server travel as the plain JSON the server sent: the core reads them through small frozen views
 (`trainingrun/observed.py`), so that nothing is lost by parsing and re-serialising.
@@ -167,6 +167,9 @@ class Tracker(Protocol):
     def problem(self) -> str:
         """Why the server is considered away (circuit open), as one stable sentence; ``""`` while it answers."""
 
+    async def ping(self) -> None:
+        """Ask whether the server and its database answer; ends an open circuit early when they do."""
+
     async def create_run(self, new: NewRun, *, search_first: bool) -> TrackedRun:
         """Make the run, and the experiment when it is missing.
 
@@ -187,8 +190,11 @@ class Tracker(Protocol):
         """All points of one metric, in order of step."""
 
     async def close_run(self, run_id: str, status: RunStatus, end_time: datetime, *, tags: Mapping[str, str]) -> None:
-        """Write the terminal state, close every RUNNING run nested below it the same way (KILLED for FINISHED parents
-        that left children open), stop following it, and look once more some seconds later."""
+        """Write the terminal state, and look once more some seconds later.
+
+        Runs nested below it that are still RUNNING are closed the same way (KILLED below a FINISHED parent). The run
+        is not followed any more.
+        """
 
     async def upload(self, run: TrackedRun, path: str, content: bytes) -> None:
         """Store an artifact of the run at `path` (``logs/attempt-1/node-0.log``)."""

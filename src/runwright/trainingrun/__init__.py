@@ -1,0 +1,1 @@
+"""The kind TrainingRun: observe, decide, act, status."""

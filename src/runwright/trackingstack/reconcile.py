@@ -1,0 +1,74 @@
+"""observe -> decide -> status of a TrackingStack; its server is looked at again every half minute."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from pydantic import ValidationError
+
+from runwright.apis.v1alpha1 import TrackingStack
+from runwright.errors import InvalidObjectError, RefusedError, TrackerUnavailableError
+from runwright.names import API_VERSION
+from runwright.ports import Cluster, Json, Key, Kind, Tracker, Trackers, TrackingServer
+from runwright.trackingstack.decide import next_status
+
+LOOK_AGAIN: Final = 30.0
+LOOK_SOON: Final = 5.0
+
+
+class TrackingStackReconciler:
+    """Keeps the status of TrackingStacks true."""
+
+    def __init__(self, *, cluster: Cluster, trackers: Trackers, clock: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._trackers = trackers
+        self._clock = clock
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Look at the server, write the status if it changed.
+
+        Returns:
+            Seconds until the server should be looked at again.
+
+        Raises:
+            TransientError, ConflictError: try again.
+            InvalidObjectError: the stored object does not parse.
+        """
+        body = self._cluster.cached(Kind.TRACKING_STACK, key)
+        if body is None or "deletionTimestamp" in body["metadata"]:
+            return None
+        stack = _parse(body)
+        external = stack.spec.server.external
+        uri = external.tracking_uri.rstrip("/")
+        problem = await _problem(self._trackers(TrackingServer(uri, (external.ui_url or "").rstrip("/"))))
+        status = next_status(stack, problem, self._clock())
+        if status != stack.status:
+            patch = {
+                "apiVersion": API_VERSION,
+                "kind": "TrackingStack",
+                "metadata": {
+                    "name": key.name,
+                    "namespace": key.namespace,
+                    "resourceVersion": stack.metadata.resource_version,
+                },
+                "status": status.to_dict(),
+            }
+            await self._cluster.apply_status(Kind.TRACKING_STACK, patch)
+        return LOOK_SOON if problem else LOOK_AGAIN
+
+
+async def _problem(tracker: Tracker) -> str:
+    try:
+        await tracker.ping()
+    except (TrackerUnavailableError, RefusedError) as error:
+        return str(error)
+    return ""
+
+
+def _parse(body: Json) -> TrackingStack:
+    try:
+        return TrackingStack.from_dict(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InvalidObjectError(f"{field}: {first['msg']}; correct the TrackingStack") from error

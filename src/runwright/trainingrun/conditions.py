@@ -1,0 +1,84 @@
+"""Conditions: the truth that phase, columns and kstatus are read from."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from runwright.apis.v1alpha1 import Condition, Phase
+
+ORDER: Final = (
+    "Suspended",
+    "Running",
+    "Complete",
+    "Failed",
+    "TrackingAvailable",
+    "ModelRegistered",
+    "Ready",
+    "Reconciling",
+    "Stalled",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """What a condition should say now."""
+
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str = ""
+
+
+def merge(
+    old: Iterable[Condition], wanted: Mapping[str, Says | None], generation: int | None, now: datetime
+) -> tuple[Condition, ...]:
+    """Bring conditions up to date.
+
+    Args:
+        old: The present ones; those that `wanted` does not name stay as they are.
+        wanted: What each should say; None takes it away.
+        generation: ``metadata.generation`` that this was computed from.
+        now: Transition time of those whose status changes.
+    """
+    present = {c.type: c for c in old}
+    for kind, says in wanted.items():
+        before = present.pop(kind, None)
+        if says is None:
+            continue
+        changed = before is None or before.status != says.status
+        if before is not None and not changed and (before.reason, before.message) == (says.reason, says.message):
+            present[kind] = before
+            continue
+        present[kind] = Condition(
+            type=kind,
+            status=says.status,
+            reason=says.reason,
+            message=says.message[:1024],
+            observed_generation=generation,
+            last_transition_time=now if changed or before is None else before.last_transition_time,
+        )
+    return tuple(sorted(present.values(), key=lambda c: ORDER.index(c.type)))
+
+
+def kstatus(phase: Phase, reason: str, message: str) -> dict[str, Says | None]:
+    """Ready, Reconciling and Stalled as kstatus reads them.
+
+    A running training is Current, a failed one Failed, anything on its way InProgress (cli-utils, pkg/kstatus).
+    """
+    if phase is Phase.RUNNING:
+        return {"Ready": Says("True", "Running"), "Reconciling": None, "Stalled": None}
+    if phase is Phase.SUCCEEDED:
+        return {"Ready": Says("True", "Succeeded"), "Reconciling": None, "Stalled": None}
+    if phase is Phase.SUSPENDED:
+        return {"Ready": Says("True", "Suspended"), "Reconciling": None, "Stalled": None}
+    if phase.terminal:
+        return {
+            "Ready": Says("False", reason, message),
+            "Reconciling": None,
+            "Stalled": Says("True", reason, message),
+        }
+    return {
+        "Ready": Says("False", phase.value, message),
+        "Reconciling": Says("True", phase.value),
+        "Stalled": None,
+    }

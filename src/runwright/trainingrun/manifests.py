@@ -1,0 +1,299 @@
+"""Pure builders of the child objects: Job, headless Service and the ConfigMap with the code.
+
+Each is POSTed once and never applied again: a Job's template is immutable, and an operator upgrade must not touch
+running Jobs.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from runwright.apis.v1alpha1 import TrainingRun, TrainingRunSpec
+from runwright.names import (
+    ANNOTATION_PARAMETERS,
+    API_VERSION,
+    CONTROL_DIR,
+    LABEL_ATTEMPT,
+    LABEL_MLFLOW_RUN_ID,
+    LABEL_RUN,
+    LABEL_RUN_UID,
+    MASTER_PORT,
+    PARAMS_FILE,
+    TRAINER_CONTAINER,
+    WORKSPACE,
+)
+from runwright.ports import Key
+from runwright.trainingrun.environment import Tracked, base_name, environment, job_name, parameters_json
+from runwright.trainingrun.options import Options
+
+MUTABLE: Final = ("retry", "activeDeadlineSeconds", "podsTTLSecondsAfterFinished")
+"""Top-level spec fields that may change during a run, hence no part of what identifies it."""
+
+
+def source_name(run: TrainingRun) -> str:
+    """Name of the ConfigMap that holds the code as the run's first attempt saw it."""
+    return f"{base_name(run)}-source"
+
+
+def key(run: TrainingRun) -> Key:
+    """The run's namespace and name."""
+    return Key(run.metadata.namespace, run.metadata.name)
+
+
+def spec_hash(spec: TrainingRunSpec) -> str:
+    """SHA-256 (first 16 hex digits) of the canonical JSON of all that makes a run what it is.
+
+    Mutable fields and tags are left out.
+    """
+    content = {k: v for k, v in spec.to_dict().items() if k not in MUTABLE}
+    content["tracking"] = {k: v for k, v in content.get("tracking", {}).items() if k != "tags"}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def labels(run: TrainingRun, *, attempt: int | None = None, run_id: str = "") -> dict[str, str]:
+    """Labels of every child object; ours win over the user's ``podLabels``."""
+    found = {
+        "app.kubernetes.io/name": "runwright-trainer",
+        "app.kubernetes.io/instance": run.metadata.name,
+        "app.kubernetes.io/component": "trainer",
+        "app.kubernetes.io/part-of": "runwright",
+        "app.kubernetes.io/managed-by": "runwright",
+        LABEL_RUN: run.metadata.name,
+        LABEL_RUN_UID: run.metadata.uid,
+    }
+    if attempt is not None:
+        found[LABEL_ATTEMPT] = str(attempt)
+    if run_id:
+        found[LABEL_MLFLOW_RUN_ID] = run_id
+    return found
+
+
+def _metadata(run: TrainingRun, name: str, **extra: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "namespace": run.metadata.namespace,
+        "ownerReferences": [
+            {
+                "apiVersion": API_VERSION,
+                "kind": "TrainingRun",
+                "name": run.metadata.name,
+                "uid": run.metadata.uid,
+                "controller": True,
+                "blockOwnerDeletion": False,
+            }
+        ],
+        **extra,
+    }
+
+
+# ---------------------------------------------------------------------------------------------------- code
+
+
+def source_files(spec: TrainingRunSpec, config_map_keys: Sequence[str] = ()) -> tuple[tuple[str, str], ...]:
+    """(ConfigMap key, path below the workspace) of each file of code, in order of path.
+
+    Inline paths may hold ``/``, which a ConfigMap's key may not: those keys are numbered.
+    """
+    if spec.source is None:
+        return ()
+    if spec.source.inline is not None:
+        return tuple((f"file-{n}", path) for n, path in enumerate(sorted(spec.source.inline.files)))
+    return tuple((name, name) for name in sorted(config_map_keys))
+
+
+def source_config_map(run: TrainingRun, found: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Build the immutable ConfigMap with the code: of ``inline``, or a copy of the user's (`found`, as read).
+
+    The copy keeps later attempts on the code of the first, whatever happens to the original.
+    """
+    spec = run.spec
+    content: dict[str, Any]
+    if spec.source is not None and spec.source.inline is not None:
+        files = spec.source.inline.files
+        content = {"data": {name: files[path] for name, path in source_files(spec)}}
+    else:
+        content = {part: dict((found or {})[part]) for part in ("data", "binaryData") if (found or {}).get(part)}
+    meta = _metadata(run, source_name(run), labels=labels(run))
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "immutable": True, **content}
+
+
+# ---------------------------------------------------------------------------------------------------- Service
+
+
+def service(run: TrainingRun) -> dict[str, Any]:
+    """Headless Service that gives the pods of a run of several nodes their DNS names, before they are ready."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(run, base_name(run), labels=labels(run)),
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": {LABEL_RUN_UID: run.metadata.uid},
+            "ports": [{"name": "rendezvous", "port": MASTER_PORT}],
+        },
+    }
+
+
+# ---------------------------------------------------------------------------------------------------- Job
+
+
+def _command(spec: TrainingRunSpec) -> dict[str, list[str]]:
+    command = list(spec.command or ())
+    if spec.uses_torchrun:
+        program = command[0].rsplit("/", 1)[-1]
+        python = command[0] if program.startswith("python") else "python3"
+        command = [python, "-m", "torch.distributed.run", "--no-python", *command]
+    return {name: value for name, value in (("command", command), ("args", list(spec.args or ()))) if value}
+
+
+def _resources(spec: TrainingRunSpec) -> dict[str, Any]:
+    """Requests and limits: CPU is requested only, memory is limited to what it requests, GPUs are both."""
+    per_node = spec.resources_per_node
+    requests, limits = {}, {}
+    if per_node.cpu:
+        requests["cpu"] = per_node.cpu
+    for name, value in (("memory", per_node.memory), ("ephemeral-storage", per_node.ephemeral_storage)):
+        if value:
+            requests[name] = limits[name] = value
+    if per_node.gpus:
+        gpu = per_node.gpu_resource_name or "nvidia.com/gpu"
+        requests[gpu] = limits[gpu] = str(per_node.gpus)
+    return {name: value for name, value in (("requests", requests), ("limits", limits)) if value}
+
+
+def _volumes(run: TrainingRun, files: Sequence[tuple[str, str]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Volumes of the pod, and where the trainer mounts them."""
+    spec = run.spec
+    annotation = f"metadata.annotations['{ANNOTATION_PARAMETERS}']"
+    control = [{"path": PARAMS_FILE.rsplit("/", 1)[-1], "fieldRef": {"fieldPath": annotation}}]
+    volumes: list[dict[str, Any]] = [
+        {"name": "workspace", "emptyDir": {}},
+        {"name": "control", "downwardAPI": {"items": control}},
+    ]
+    mounts: list[dict[str, Any]] = [
+        {"name": "workspace", "mountPath": WORKSPACE},
+        {"name": "control", "mountPath": CONTROL_DIR, "readOnly": True},
+    ]
+    if files:
+        volumes.append({"name": "source", "configMap": {"name": source_name(run)}})
+        # One mount per file keeps the workspace itself writable.
+        mounts += [
+            {"name": "source", "mountPath": f"{WORKSPACE}/{path}", "subPath": name, "readOnly": True}
+            for name, path in files
+        ]
+    if spec.shared_memory or spec.resources_per_node.gpus or spec.processes_per_node > 1:
+        size = {"sizeLimit": spec.shared_memory} if spec.shared_memory else {}
+        volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", **size}})
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108  # POSIX shared memory, not a file
+    for volume in spec.volumes:
+        content = volume.to_dict()
+        mount: dict[str, Any] = {
+            part: content.pop(part) for part in ("mountPath", "readOnly", "subPath") if part in content
+        }
+        volumes.append(content)
+        mounts.append({"name": volume.name, **mount})
+    return volumes, mounts
+
+
+def _pod_template(
+    run: TrainingRun,
+    attempt: int,
+    tracked: Tracked | None,
+    files: Sequence[tuple[str, str]],
+    options: Options,
+) -> dict[str, Any]:
+    spec = run.spec
+    volumes, mounts = _volumes(run, files)
+    trainer = {
+        "name": TRAINER_CONTAINER,
+        "image": spec.image,
+        **_command(spec),
+        "workingDir": spec.working_dir,
+        "env": environment(run, attempt, tracked, options),
+        "resources": _resources(spec),
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": mounts,
+    }
+    if spec.image_pull_policy:
+        trainer["imagePullPolicy"] = spec.image_pull_policy
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,  # a Service named mlflow would inject MLFLOW_PORT=tcp://...
+        "terminationGracePeriodSeconds": spec.termination_grace_period_seconds,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": spec.run_as_user,
+            "runAsGroup": spec.run_as_group,
+            "fsGroup": spec.fs_group,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [trainer],
+        "volumes": volumes,
+    }
+    if spec.num_nodes > 1:
+        pod["subdomain"] = base_name(run)
+    optional: dict[str, Any] = {
+        "nodeSelector": dict(spec.node_selector),
+        "tolerations": [t.to_dict() for t in spec.tolerations],
+        "imagePullSecrets": [s.to_dict() for s in spec.image_pull_secrets],
+        "priorityClassName": spec.priority_class_name,
+        "runtimeClassName": spec.runtime_class_name,
+        "serviceAccountName": spec.service_account_name,
+    }
+    pod |= {name: value for name, value in optional.items() if value}
+    run_id = tracked.run_id if tracked else ""
+    return {
+        "metadata": {
+            "labels": {**spec.pod_labels, **labels(run, attempt=attempt, run_id=run_id)},
+            "annotations": {**spec.pod_annotations, ANNOTATION_PARAMETERS: parameters_json(spec)},
+        },
+        "spec": pod,
+    }
+
+
+def job(
+    run: TrainingRun,
+    attempt: int,
+    tracked: Tracked | None,
+    files: Sequence[tuple[str, str]],
+    options: Options,
+) -> dict[str, Any]:
+    """Build the Indexed Job of one attempt: all nodes or none, one failed pod ends it, its cause stays in the Job."""
+    nodes = run.spec.num_nodes
+    run_id = tracked.run_id if tracked else ""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": _metadata(run, job_name(run, attempt), labels=labels(run, attempt=attempt, run_id=run_id)),
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": nodes,
+            "parallelism": nodes,
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": {
+                "rules": [
+                    # The order is read back in failures.py: rule 0 is what happened to the code, rule 1 what it did.
+                    {
+                        "action": "FailJob",
+                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+                    },
+                    {
+                        "action": "FailJob",
+                        "onExitCodes": {
+                            "containerName": TRAINER_CONTAINER,
+                            "operator": "NotIn",
+                            "values": [0],
+                        },
+                    },
+                ]
+            },
+            "template": _pod_template(run, attempt, tracked, files, options),
+        },
+    }

@@ -1,0 +1,25 @@
+"""What one operator process remembers between passes: only what costs nothing to forget."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from runwright.ports import Json
+
+
+@dataclass(slots=True)
+class Memory:
+    """Mutable, one per process, keyed by uid."""
+
+    published: dict[str, datetime] = field(default_factory=dict)
+    """When a run's metrics were last written to its status."""
+    fresh_marks: set[str] = field(default_factory=set)
+    """Runs whose mark this process wrote and for which it has not tried to create the MLflow run yet."""
+    uploaded: set[str] = field(default_factory=set)
+    """Pods whose log is stored as an artifact."""
+    departed: dict[str, Json] = field(default_factory=dict)
+    """Deleted TrainingRuns whose MLflow run is still to be closed, as last seen."""
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of a run that is over."""
+        self.published.pop(uid, None)
+        self.fresh_marks.discard(uid)

@@ -1,0 +1,124 @@
+"""observe -> decide -> act -> status, until nothing more can be done now."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from runwright.apis.v1alpha1 import TrainingRun, TrainingRunStatus
+from runwright.names import API_VERSION, TAG_NAME, TAG_NAMESPACE, TAG_UID
+from runwright.ports import Cluster, Json, Key, Kind, OrphanVerdict, TrackedRun, Trackers
+from runwright.trainingrun import orphans, records
+from runwright.trainingrun.act import Hands, act
+from runwright.trainingrun.decide import decide
+from runwright.trainingrun.memory import Memory
+from runwright.trainingrun.notes import notes
+from runwright.trainingrun.observe import observe
+from runwright.trainingrun.options import Options
+from runwright.trainingrun.parse import parse
+from runwright.trainingrun.plan import Marked
+from runwright.trainingrun.status import Step, next_status
+
+log = logging.getLogger(__name__)
+
+MOST_STEPS: Final = 10
+"""Steps of one pass; a run takes five at most, so more is a plan that goes in circles."""
+TRACKER_RETRY: Final = 5.0
+"""Seconds between tries of a call that a run waits for while its tracker is away."""
+STUCK_RETRY: Final = 30.0
+"""Seconds between tries of what the API server refused."""
+
+
+class TrainingRunReconciler:
+    """Brings TrainingRuns, one key at a time, nearer to what they want."""
+
+    def __init__(
+        self, *, cluster: Cluster, trackers: Trackers, options: Options, clock: Callable[[], datetime]
+    ) -> None:
+        self._cluster = cluster
+        self._trackers = trackers
+        self._options = options
+        self._clock = clock
+        self._memory = Memory()
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Do all that can be done now for one TrainingRun, present or gone.
+
+        Returns:
+            Seconds until a clock of the run is due; None when only an event can change anything.
+
+        Raises:
+            TransientError, ConflictError: try again.
+            InvalidObjectError: the stored object does not parse.
+        """
+        farewell = await orphans.close_departed(
+            key, self._cluster, self._trackers, self._memory, self._options, self._clock()
+        )
+        body = self._cluster.cached(Kind.TRAINING_RUN, key) or await self._cluster.get(Kind.TRAINING_RUN, key)
+        if body is None or "deletionTimestamp" in body["metadata"]:
+            return farewell
+        again: float | None = 0.0
+        for _ in range(MOST_STEPS):
+            body, again = await self._step(body)
+            if again != 0.0:
+                break
+        waits = [left for left in (again, farewell) if left is not None]
+        return min(waits, default=None)
+
+    async def _step(self, body: Json) -> tuple[Json, float | None]:
+        """One round; the second value is 0 when another should follow at once."""
+        run, now = parse(body), self._clock()
+        seen = await observe(run, self._cluster, self._trackers, self._memory, self._options, now)
+        plan = decide(run, seen, self._options, now)
+        tracker = self._trackers(seen.server) if seen.server is not None else None
+        outcome = await act(plan, run, Hands(self._cluster, tracker, self._memory))
+        status = next_status(Step(run, seen, plan, outcome, self._options, now))
+        uid = run.metadata.uid
+        if status != run.status:
+            body = await self._cluster.apply_status(Kind.TRAINING_RUN, status_patch(run, status))
+            if status.metrics != run.status.metrics:
+                self._memory.published[uid] = now
+            for note in notes(run.status, status):
+                await self._cluster.post_event(Kind.TRAINING_RUN, body, note)
+        if isinstance(plan.verdict, Marked):
+            self._memory.fresh_marks.add(uid)
+        if outcome.tracker_problem or outcome.tracker_refusal:
+            waits = not records.closed(status) and (status.phase is None or status.phase.terminal or not status.attempt)
+            return body, TRACKER_RETRY if waits else plan.requeue_after
+        if outcome.conflict is not None or outcome.refused is not None:
+            return body, STUCK_RETRY
+        return body, 0.0 if plan.again else plan.requeue_after
+
+    def departed(self, body: Json) -> None:
+        """Note that a TrainingRun was deleted, or left the watch by finishing: the next pass finds out which."""
+        self._memory.departed[body["metadata"]["uid"]] = body
+
+    async def resolve_orphan(self, tracked: TrackedRun) -> OrphanVerdict:
+        """Say what a RUNNING MLflow run of this cluster is: live, finished, or without its TrainingRun.
+
+        The TrainingRun is read live: the sweeper must never act on an old cache.
+        """
+        key = Key(tracked.tags.get(TAG_NAMESPACE, ""), tracked.tags.get(TAG_NAME, ""))
+        uid = tracked.tags.get(TAG_UID, "")
+        body = await self._cluster.get(Kind.TRAINING_RUN, key)
+        if body is not None and body["metadata"]["uid"] == uid:
+            phase = body.get("status", {}).get("phase")
+            return "reconcile" if phase in ("Succeeded", "Failed", "Cancelled") else "leave"
+        if orphans.pods_remain(uid, self._cluster):
+            return "leave"
+        return "KILLED"
+
+
+def status_patch(run: TrainingRun, status: TrainingRunStatus) -> dict[str, Any]:
+    """Build the server-side apply of a status, fenced by the version it was computed from."""
+    meta = run.metadata
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "TrainingRun",
+        "metadata": {
+            "name": meta.name,
+            "namespace": meta.namespace,
+            "resourceVersion": meta.resource_version,
+        },
+        "status": status.to_dict(),
+    }

@@ -1,0 +1,114 @@
+"""What a status and an MLflow run remember of a TrainingRun: read and made in one place."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import yaml
+
+from runwright.apis.v1alpha1 import Condition, TrainingRun, TrainingRunSpec, TrainingRunStatus
+from runwright.apis.v1alpha1.trainingrun_status import AttemptStatus
+from runwright.names import (
+    TAG_ATTEMPT,
+    TAG_CLUSTER,
+    TAG_NAME,
+    TAG_NAMESPACE,
+    TAG_REASON,
+    TAG_SPEC_HASH,
+    TAG_UID,
+)
+from runwright.ports import NewRun, TrackingServer
+from runwright.trainingrun.manifests import spec_hash
+from runwright.trainingrun.options import Options
+
+__all__ = ["TAG_ATTEMPT", "TAG_REASON"]
+
+CREATING_RUN: Final = "CreatingRun"
+RUN_CLOSED: Final = "RunClosed"
+
+
+def condition(status: TrainingRunStatus, kind: str) -> Condition | None:
+    """Return the condition of this type."""
+    return next((c for c in status.conditions if c.type == kind), None)
+
+
+def marked(status: TrainingRunStatus) -> bool:
+    """Whether a request to create the MLflow run may have gone out."""
+    return condition(status, "TrackingAvailable") is not None
+
+
+def closed(status: TrainingRunStatus) -> bool:
+    """Whether the terminal state is known to be in MLflow."""
+    found = condition(status, "TrackingAvailable")
+    return found is not None and found.reason == RUN_CLOSED
+
+
+def failure_reason(status: TrainingRunStatus) -> str:
+    """Why the run failed; ``""`` when it did not."""
+    found = condition(status, "Failed")
+    return found.reason if found is not None and found.status == "True" else ""
+
+
+def running_attempt(status: TrainingRunStatus) -> AttemptStatus | None:
+    """Return the record of the current attempt if its pods were seen running and it has not ended."""
+    if not status.attempts:
+        return None
+    last = status.attempts[-1]
+    return last if last.number == status.attempt and last.end_time is None else None
+
+
+def parameters(spec: TrainingRunSpec) -> Mapping[str, str]:
+    """Parameters to log: the manifest's, verbatim, and the seed unless a parameter has its name."""
+    seed = {"seed": str(spec.seed)} if spec.seed is not None else {}
+    return {**seed, **spec.parameters}
+
+
+def experiment_name(run: TrainingRun, server: TrackingServer) -> str:
+    """Name of the MLflow experiment: on a stack shared by namespaces they are told apart by a prefix."""
+    namespace = run.metadata.namespace
+    named = run.spec.tracking.experiment or namespace
+    return f"{namespace}/{named}" if server.shared and named != namespace else named
+
+
+def new_run(run: TrainingRun, server: TrackingServer, options: Options, now: datetime) -> NewRun:
+    """Describe the MLflow run to make; tags go in at creation, since clients ignore them on an existing run."""
+    spec, meta, tracking = run.spec, run.metadata, run.spec.tracking
+    tags = dict(tracking.tags)
+    tags |= {
+        "mlflow.user": meta.namespace,
+        "mlflow.source.type": "JOB",
+        "mlflow.source.name": f"{meta.namespace}/{meta.name}",
+        "mlflow.docker.image.uri": spec.image,
+        TAG_CLUSTER: options.cluster_uid,
+        TAG_UID: meta.uid,
+        TAG_NAMESPACE: meta.namespace,
+        TAG_NAME: meta.name,
+        TAG_SPEC_HASH: spec_hash(spec),
+    }
+    if tracking.description:
+        tags["mlflow.note.content"] = tracking.description
+    return NewRun(
+        experiment=experiment_name(run, server),
+        run_name=tracking.run_name or meta.name,
+        uid=meta.uid,
+        start_time=now,
+        tags=tags,
+    )
+
+
+def resolved_manifest(run: TrainingRun) -> bytes:
+    """Write the manifest as it ran: what ``kubectl apply`` would take again, with what was resolved as comments."""
+    status = run.status
+    notes = {
+        "uid": run.metadata.uid,
+        "image digest": status.resolved.image_digest if status.resolved else None,
+        "spec hash": spec_hash(run.spec),
+    }
+    header = "".join(f"# {name}: {value}\n" for name, value in notes.items() if value)
+    manifest = {
+        "apiVersion": "runwright.dev/v1alpha1",
+        "kind": "TrainingRun",
+        "metadata": {"name": run.metadata.name, "namespace": run.metadata.namespace},
+        "spec": run.spec.to_dict(),
+    }
+    return (header + yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True)).encode()
