@@ -94,7 +94,7 @@ class TrainingRunReconciler:
         self._memory.departed[body["metadata"]["uid"]] = body
 
     async def resolve_orphan(self, tracked: TrackedRun) -> OrphanVerdict:
-        """Say what a RUNNING MLflow run of this cluster is: live, finished, or without its TrainingRun.
+        """Say what an MLflow run of this cluster is that is RUNNING, or has RUNNING runs below it.
 
         The TrainingRun is read live: the sweeper must never act on an old cache.
         """
@@ -102,11 +102,13 @@ class TrainingRunReconciler:
         uid = tracked.tags.get(TAG_UID, "")
         body = await self._cluster.get(Kind.TRAINING_RUN, key)
         if body is not None and body["metadata"]["uid"] == uid:
-            phase = body.get("status", {}).get("phase")
-            return "reconcile" if phase in ("Succeeded", "Failed", "Cancelled") else "leave"
+            status = parse(body).status
+            if status.phase is None or not status.phase.terminal:
+                return "leave"
+            return tracked.status if tracked.status != "RUNNING" else "reconcile"
         if orphans.pods_remain(uid, self._cluster):
             return "leave"
-        return "KILLED"
+        return tracked.status if tracked.status != "RUNNING" else "KILLED"
 
 
 def status_patch(run: TrainingRun, status: TrainingRunStatus) -> dict[str, Any]:
