@@ -1,0 +1,65 @@
+"""`make test`: every step in order, how long each took, and a clean end whatever happened between.
+
+Runs on the system's Python, since it makes the project's environment first.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = ROOT / ".venv" / "bin"
+PYTEST = (str(BIN / "pytest"), "-q", "--durations=5")
+UNIT = "not contract and not e2e and not torch"
+
+
+@dataclass
+class Report:
+    """What was run, with seconds and exit status, and what was left out and why."""
+
+    rows: list[tuple[str, float, int]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def run(self, name: str, *command: str) -> bool:
+        """Run one step; its output goes straight to the terminal."""
+        print(f"\n=== {name}", flush=True)
+        begun = time.monotonic()
+        status = subprocess.run(command, cwd=ROOT, check=False).returncode
+        self.rows.append((name, time.monotonic() - begun, status))
+        return status == 0
+
+    def show(self) -> None:
+        """Print the table of steps."""
+        print("\n=== Steps")
+        for name, seconds, status in self.rows:
+            print(f"  {name:<28} {seconds:8.1f} s  {'ok' if status == 0 else f'FAILED ({status})'}")
+        print(f"  {'all':<28} {sum(s for _, s, _ in self.rows):8.1f} s")
+        for reason in self.left_out:
+            print(f"  left out: {reason}")
+
+
+def main() -> int:
+    """Run all steps; later ones still run when an earlier one fails, unless they need it."""
+    report = Report()
+    if report.run("environment", sys.executable, "tools/setup.py"):
+        report.run("lint, types, import walls", "make", "--no-print-directory", "lint")
+        report.run("unit and property tests", *PYTEST, "-n", "2", "-m", UNIT)
+        if report.run("cluster and images", str(BIN / "python"), "-m", "tests.cluster", "up"):
+            try:
+                report.run("contract tests", *PYTEST, "-m", "contract")
+                report.run("end-to-end tests", *PYTEST, "-m", "e2e")
+            finally:
+                if not os.environ.get("RUNWRIGHT_KEEP_CLUSTER"):
+                    report.run("cluster down", str(BIN / "python"), "-m", "tests.cluster", "down")
+    report.left_out.append("CUDA: the examples' GPU manifest is checked against the API, not run")
+    report.show()
+    return 1 if any(status for _, _, status in report.rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
