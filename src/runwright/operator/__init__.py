@@ -1,0 +1,1 @@
+"""The operator process: kopf's watches, work queues, Lease, probes, metrics, settings."""

@@ -1,0 +1,144 @@
+"""Checks, before anything is done, that the operator can work here; if not, ends with one line that says why."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from runwright.errors import ConfigurationError, RefusedError, TransientError
+from runwright.kube.client import Client, item
+from runwright.names import API_VERSION
+from runwright.operator.rights import CLUSTER_ID, LEASE, NAMESPACED, Right
+from runwright.operator.settings import Settings
+from runwright.ports import Key, Kind
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS: Final = 60.0
+"""How long an API server may be away at the start: nodes and their API server start together."""
+RETRY_SECONDS: Final = 2.0
+NOT_FOUND: Final = 404
+OWN_KINDS: Final = (Kind.TRAINING_RUN, Kind.TRACKING_STACK)
+INSTALL: Final = (
+    "install them with `runwright crds | kubectl apply --server-side -f -`, or with Helm's chart `runwright`"
+)
+
+
+async def preflight(client: Client, settings: Settings, *, patience: float = PATIENCE_SECONDS) -> str:
+    """Check server, CRDs and rights.
+
+    Args:
+        client: Asks.
+        settings: Which namespaces are watched, and where the Lease is.
+        patience: Seconds to wait for a server that is away.
+
+    Returns:
+        The uid of the kube-system namespace: the cluster's identity.
+
+    Raises:
+        ConfigurationError: something is missing; one line that names it and the remedy.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            await _crds(client)
+            await _rights(client, settings)
+            return await _cluster_uid(client)
+        except TransientError as error:
+            if time.monotonic() >= deadline:
+                raise ConfigurationError(
+                    f"The API server {client.connection.server} gave no usable answer for {patience:g} s: {error}"
+                ) from error
+            logger.warning("Waiting for the API server: %s", error)
+        await asyncio.sleep(RETRY_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
+
+
+async def _crds(client: Client) -> None:
+    path = Kind.TRAINING_RUN.path
+    try:
+        served = await client.json("get", path, resource="discovery")
+    except RefusedError as error:
+        if error.status != NOT_FOUND:
+            raise ConfigurationError(f"The API server does not tell what it serves under {path}: {error}") from error
+        served = {}
+    names = {resource["name"] for resource in served.get("resources", ())}
+    missing = [f"{kind.plural}.{API_VERSION.partition('/')[0]}" for kind in OWN_KINDS if kind.plural not in names]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise ConfigurationError(
+            f"The CustomResourceDefinition{'s' if len(missing) > 1 else ''} {' and '.join(missing)} "
+            f"{verb} not installed: {INSTALL}"
+        )
+    without_status = [kind.plural for kind in OWN_KINDS if f"{kind.plural}/status" not in names]
+    if without_status:
+        raise ConfigurationError(f"The CRD of {without_status[0]} has no status subresource; it is not ours: {INSTALL}")
+
+
+async def _rights(client: Client, settings: Settings) -> None:
+    namespaces = settings.watch_namespaces or ("",)
+    wanted = [(right, namespace) for namespace in namespaces for right in NAMESPACED]
+    wanted += [(LEASE, settings.lease_namespace), (CLUSTER_ID, "")]
+    missing = await _missing(client, wanted)
+    if not missing:
+        return
+    user = await _user(client)
+    raise ConfigurationError(
+        f"{user} lacks rights: {'; '.join(missing)}. The chart `runwright` grants them (rbac.create); "
+        "without it, bind the ClusterRole of the documentation"
+    )
+
+
+async def _missing(client: Client, wanted: Iterable[tuple[Right, str]]) -> Sequence[str]:
+    """Ask for every verb at once; name those refused, grouped as they are granted."""
+    asked = [(right, namespace, verb) for right, namespace in wanted for verb in right.verbs]
+    answers = await asyncio.gather(*(_allowed(client, right, namespace, verb) for right, namespace, verb in asked))
+    refused: dict[tuple[Right, str], list[str]] = {}
+    for (right, namespace, verb), allowed in zip(asked, answers, strict=True):
+        if not allowed:
+            refused.setdefault((right, namespace), []).append(verb)
+    return [
+        f"{Right(right.group, right.resource, tuple(verbs), right.subresource, right.name)}"
+        + (f" in {namespace}" if namespace else " cluster-wide")
+        for (right, namespace), verbs in refused.items()
+    ]
+
+
+async def _allowed(client: Client, right: Right, namespace: str, verb: str) -> bool:
+    place = {"subresource": right.subresource, "name": right.name, "namespace": namespace}
+    attributes = {"group": right.group, "resource": right.resource, "verb": verb}
+    attributes |= {name: value for name, value in place.items() if value}
+    answer = await client.json(
+        "create",
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        resource="selfsubjectaccessreviews",
+        body={
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        },
+    )
+    return bool(answer.get("status", {}).get("allowed"))
+
+
+async def _user(client: Client) -> str:
+    try:
+        answer = await client.json(
+            "create",
+            "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+            resource="selfsubjectreviews",
+            body={"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
+        )
+    except RefusedError:
+        return "The operator's user"
+    return str(answer.get("status", {}).get("userInfo", {}).get("username", "The operator's user"))
+
+
+async def _cluster_uid(client: Client) -> str:
+    path = item(Kind.NAMESPACE, Key("", CLUSTER_ID.name))
+    try:
+        namespace = await client.json("get", path, resource="namespaces")
+    except RefusedError as error:
+        raise ConfigurationError(f"The namespace kube-system cannot be read: {error}") from error
+    return str(namespace["metadata"]["uid"])
