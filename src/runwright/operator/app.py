@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
 import kopf
@@ -109,7 +109,6 @@ class Operator:
             asyncio.create_task(self._stopping.wait(), name="stop"),
         ]
         stop_kopf = asyncio.Event()
-        # kopf cancels at its end every task that began after it; those above are ours to end.
         kopf_task = await self._watch(parts, client, stop_kopf)
         loops += [kopf_task, asyncio.create_task(self._open(parts), name="resync")]
         failure: BaseException | None = None
@@ -125,11 +124,11 @@ class Operator:
             await parts.cluster.aclose(0 if lost else 2)
             await parts.trackers.aclose()
             await probes.aclose()
+            await _cancel(task for task in loops if task is not kopf_task)
+            # kopf waits for every task that began after it, so it is the last to go.
             stop_kopf.set()
             await asyncio.wait([kopf_task], timeout=STOP_SECONDS)
-            for task in loops:
-                task.cancel()
-            await asyncio.gather(*loops, return_exceptions=True)
+            await _cancel([kopf_task])
             await parts.lease.release()
         if failure is not None:
             raise failure
@@ -175,9 +174,14 @@ class Operator:
             await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
             return await task if task.done() else None
         finally:
-            for pending in (task, stop):
-                pending.cancel()
-            await asyncio.gather(task, stop, return_exceptions=True)
+            await _cancel([task, stop])
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    cancelled = list(tasks)
+    for task in cancelled:
+        task.cancel()
+    await asyncio.gather(*cancelled, return_exceptions=True)
 
 
 async def _true(work: Coroutine[Any, Any, None]) -> str:
