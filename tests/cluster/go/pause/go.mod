@@ -1,0 +1,3 @@
+module runwright.dev/testbed/pause
+
+go 1.26
