@@ -1,0 +1,122 @@
+"""`make demo`: from nothing to a tracked MNIST run, with live progress and the address of its curves."""
+
+import json
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.cluster import __main__ as testbed
+from tests.cluster import deploy
+from tests.cluster.steps import Steps
+from tests.e2e.runs import condition
+from tests.support.kubectl import Kubectl
+from tests.support.mlflow_view import MLflowView
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "examples" / "mnist" / "trainingrun.yaml"
+RESULT = ROOT / "build" / "demo.json"
+NAMESPACE = "demo"
+LIMIT_SECONDS = 600
+
+
+def main() -> int:
+    """Run the demo; its steps and seconds are printed at the end, its result goes to ``build/demo.json``."""
+    steps = Steps()
+    with steps.step("cluster and images"):
+        if status := testbed.main(["up"]):
+            return status
+    kubectl = Kubectl.of_testbed()
+    with steps.step("tracking stack: PostgreSQL, object store, MLflow (helm install)"):
+        deploy.install_tracking(kubectl)
+    with steps.step("operator (helm install) and its TrackingStack"):
+        deploy.install_operator(kubectl)
+    manifest = yaml.safe_load(EXAMPLE.read_text())
+    name = manifest["metadata"]["name"]
+    with steps.step(f"kubectl apply -f {EXAMPLE.relative_to(ROOT)}"):
+        kubectl.apply(deploy.restricted_namespace(NAMESPACE))
+        kubectl("-n", NAMESPACE, "delete", "trun", name, "--ignore-not-found")
+        kubectl("-n", NAMESPACE, "apply", "-f", str(EXAMPLE))
+    with steps.step("training"):
+        status = watch(kubectl, name)
+    result = summary(kubectl, name, status)
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(result | {"seconds": dict(steps.taken)}, indent=2) + "\n")
+    print()
+    print(kubectl("-n", NAMESPACE, "get", "trun", name, "-o", "wide"))
+    show(result)
+    print(steps.summary("Steps"))
+    return 0 if result["phase"] == "Succeeded" else 1
+
+
+def watch(kubectl: Kubectl, name: str) -> dict[str, Any]:
+    """Print a line per change until the run is over and its records are complete."""
+    status: dict[str, Any] = {}
+    last, deadline = "", time.monotonic() + LIMIT_SECONDS
+    while time.monotonic() < deadline:
+        status = (kubectl.get("trun", name, NAMESPACE) or {}).get("status", {})
+        line = describe(status)
+        if line != last:
+            print(f"    {line}", flush=True)
+            last = line
+        tracking = condition(status, "TrackingAvailable")
+        if status.get("phase") in ("Succeeded", "Failed") and tracking.get("reason") == "RunClosed":
+            return status
+        time.sleep(0.5)
+    print(f"the run did not end within {LIMIT_SECONDS} s: kubectl -n {NAMESPACE} describe trun {name}", file=sys.stderr)
+    return status
+
+
+def describe(status: dict[str, Any]) -> str:
+    """One line: phase, progress and objective."""
+    parts = [f"{status.get('phase', 'Pending'):<10}"]
+    if "percentage" in status.get("progress", {}):
+        parts.append(f"{status['progress']['percentage']:>3} %")
+    if "value" in status.get("objective", {}):
+        parts.append(f"{status['objective']['metric']} {status['objective']['value']}")
+    running = condition(status, "Running")
+    if running.get("status") == "False" and status.get("phase") != "Succeeded":
+        parts.append(f"{running['reason']}: {running['message']}")
+    return "  ".join(parts)
+
+
+def summary(kubectl: Kubectl, name: str, status: dict[str, Any]) -> dict[str, Any]:
+    """What ``build/demo.json`` holds."""
+    run_id = status.get("tracking", {}).get("runId", "")
+    with kubectl.port_forward(deploy.TRACKING_NAMESPACE, "service/mlflow", 5000) as port:
+        recorded = MLflowView(f"http://127.0.0.1:{port}").run(run_id)
+    seconds = None
+    if status.get("startTime") and status.get("completionTime"):
+        begun, ended = (datetime.fromisoformat(status[k]) for k in ("startTime", "completionTime"))
+        seconds = (ended - begun).total_seconds()
+    value = status.get("objective", {}).get("value")
+    return {
+        "run": name,
+        "namespace": NAMESPACE,
+        "phase": status.get("phase"),
+        "attempt": status.get("attempt"),
+        "mlflowRunId": run_id,
+        "mlflowStatus": recorded["status"],
+        "experimentId": recorded["experiment_id"],
+        "accuracy": float(value) if value is not None else None,
+        "trainingSeconds": seconds,
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    """Say how to look at the result."""
+    path = f"#/experiments/{result['experimentId']}/runs/{result['mlflowRunId']}"
+    config = Kubectl.of_testbed().kubeconfig
+    print(f"MLflow run {result['mlflowRunId']}: {result['mlflowStatus']}, accuracy {result['accuracy']}")
+    print("Open it:")
+    print(f"  export KUBECONFIG={config}")
+    print(f"  kubectl -n {deploy.TRACKING_NAMESPACE} port-forward service/mlflow 5000:5000")
+    print(f"  http://127.0.0.1:5000/{path}")
+    print("Stop the cluster: make cluster-down")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
