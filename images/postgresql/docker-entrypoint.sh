@@ -45,13 +45,14 @@ initialize() {
   fi
   # The builtin C.UTF-8 sorts the same under every libc, so an image on another one needs no REINDEX.
   local -a options=()
-  eval "options=(${POSTGRES_INITDB_ARGS:-})"
-  initdb -D "$data" --username="$POSTGRES_USER" --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD") --encoding=UTF8 \
-    --locale-provider=builtin --locale=C.UTF-8 --auth-local=trust --auth-host="$host_auth" "${options[@]}" \
+  if [[ -n ${POSTGRES_INITDB_ARGS:-} ]]; then eval "options=(${POSTGRES_INITDB_ARGS})"; fi
+  initdb -D "$data" --username="$POSTGRES_USER" ${POSTGRES_PASSWORD:+--pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD")} \
+    --encoding=UTF8 --locale-provider=builtin --locale=C.UTF-8 --auth-local=trust --auth-host="$host_auth" "${options[@]}" \
     || die "initdb failed in $(dirname "$target") as uid $(id -u) (see above): the volume must be writable by this uid or its fsGroup"
   printf '\nhost all all all %s\n' "$host_auth" >> "$data/pg_hba.conf"
 
-  set -- "$@" -c listen_addresses= -c hba_file="$data/pg_hba.conf"
+  # No network while the scripts run: nobody may take the half-made database for the real one.
+  set -- "$@" -c listen_addresses=
   PGDATA=$data pg_ctl -D "$data" -w -o "$(printf '%q ' "${@:2}")" start
   psql=(psql -v ON_ERROR_STOP=1 --no-password --no-psqlrc --username "$POSTGRES_USER")
   if [[ $POSTGRES_DB != postgres ]]; then

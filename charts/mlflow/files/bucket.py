@@ -1,0 +1,76 @@
+"""Make the artifacts' bucket in any S3 if it is not there. Reads BUCKET, WAIT_SECONDS and the usual AWS variables."""
+
+import os
+import sys
+import time
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+BUCKET = os.environ["BUCKET"]
+ENDPOINT = os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None
+REGION = os.environ["AWS_DEFAULT_REGION"]
+WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed", "InvalidTokenId"}
+RETRY_SECONDS = 1.0
+
+
+def client():
+    style = os.environ.get("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "auto")
+    config = Config(
+        connect_timeout=5,
+        read_timeout=15,
+        retries={"total_max_attempts": 1},
+        s3={"addressing_style": style},
+    )
+    return boto3.client("s3", endpoint_url=ENDPOINT, region_name=REGION, config=config)
+
+
+def ensure(s3):
+    """Return what was found or done. Raises ClientError or BotoCoreError where trying again may help."""
+    try:
+        s3.head_bucket(Bucket=BUCKET)
+    except ClientError as error:
+        # HEAD has no body that would say why: 403 may be wrong keys, or a right to use but not to look.
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] not in {403, 404}:
+            raise
+    else:
+        return "is there"
+    location = {} if REGION == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": REGION}}
+    try:
+        s3.create_bucket(Bucket=BUCKET, **location)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "BucketAlreadyOwnedByYou":
+            return "is there"
+        if code in {"AccessDenied", "AllAccessDisabled", "BucketAlreadyExists"}:
+            return f"could not be looked at nor made ({code}): going on, MLflow will say if it cannot use it"
+        if code in WRONG_KEYS:
+            sys.exit(f"{where()} refuses the access key ({code}): check the Secret in artifacts.existingSecret")
+        raise
+    return "made"
+
+
+def where():
+    return ENDPOINT or f"S3 in {REGION}"
+
+
+def main():
+    deadline = time.monotonic() + float(os.environ["WAIT_SECONDS"])
+    s3 = client()
+    last = ""
+    while True:
+        try:
+            print(f"Bucket {BUCKET} at {where()}: {ensure(s3)}")
+            return
+        except (ClientError, BotoCoreError) as error:
+            problem = str(error)
+        if time.monotonic() >= deadline:
+            sys.exit(f"No bucket {BUCKET} at {where()} after {os.environ['WAIT_SECONDS']} s: {problem}")
+        if problem != last:
+            print(f"Waiting for {where()}: {problem}")
+            last = problem
+        time.sleep(RETRY_SECONDS)
+
+
+main()
