@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 PATIENCE_SECONDS: Final = 60.0
 """How long an API server may be away at the start: nodes and their API server start together."""
 RETRY_SECONDS: Final = 2.0
+JUST_INSTALLED_SECONDS: Final = 5.0
+"""A CRD is served some seconds after it was created, and Helm creates it together with the operator."""
 NOT_FOUND: Final = 404
 OWN_KINDS: Final = (Kind.TRAINING_RUN, Kind.TRACKING_STACK)
 INSTALL: Final = (
@@ -55,7 +57,15 @@ async def preflight(client: Client, settings: Settings, *, patience: float = PAT
         await asyncio.sleep(RETRY_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
 
 
-async def _crds(client: Client) -> None:
+async def _crds(client: Client, patience: float = JUST_INSTALLED_SECONDS) -> None:
+    deadline = time.monotonic() + patience
+    while problem := await _crd_problem(client):
+        if time.monotonic() >= deadline:
+            raise ConfigurationError(problem)
+        await asyncio.sleep(0.5)
+
+
+async def _crd_problem(client: Client) -> str:
     path = Kind.TRAINING_RUN.path
     try:
         served = await client.json("get", path, resource="discovery")
@@ -67,13 +77,14 @@ async def _crds(client: Client) -> None:
     missing = [f"{kind.plural}.{API_VERSION.partition('/')[0]}" for kind in OWN_KINDS if kind.plural not in names]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
-        raise ConfigurationError(
+        return (
             f"The CustomResourceDefinition{'s' if len(missing) > 1 else ''} {' and '.join(missing)} "
             f"{verb} not installed: {INSTALL}"
         )
     without_status = [kind.plural for kind in OWN_KINDS if f"{kind.plural}/status" not in names]
     if without_status:
-        raise ConfigurationError(f"The CRD of {without_status[0]} has no status subresource; it is not ours: {INSTALL}")
+        return f"The CRD of {without_status[0]} has no status subresource; it is not ours: {INSTALL}"
+    return ""
 
 
 async def _rights(client: Client, settings: Settings) -> None:
