@@ -1,10 +1,13 @@
 """HTTP to one MLflow server: time-outs, retries, circuit breaker, errors of ours."""
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
+from json import dumps
 from typing import Any, Final
 
 import aiohttp
@@ -15,6 +18,7 @@ from runwright.ports import Json
 from runwright.tracking import answers, metrics
 from runwright.tracking.breaker import BreakerSettings, CircuitBreaker
 
+UPLOAD: Final = "artifacts"
 ATTEMPTS: Final = 3
 """Tries of a call that may be repeated; what a short restart of the server takes is left to the caller's queue."""
 RETRY_SECONDS: Final = (0.2, 0.6)
@@ -90,41 +94,48 @@ class Transport:
             params: Query.
             repeatable: A second execution does no harm, so an unclear outcome may be tried again.
         """
-        url = self._base / "api/2.0/mlflow" / name
-        timeout = self._timeout(self._settings.total_seconds)
+        request = _Request(
+            call=name,
+            method=method,
+            url=(self._base / "api/2.0/mlflow" / name).with_query(params),
+            # UTF-8 as it is: escapes would make six bytes of two, and MLflow limits the bytes.
+            body=b"" if json is None else dumps(json, ensure_ascii=False).encode(errors="replace"),
+            content_type="application/json",
+            seconds=self._settings.total_seconds,
+            attempts=ATTEMPTS if repeatable else 1,
+        )
         async with self._calls:
-            return await self._guarded(
-                name,
-                ATTEMPTS if repeatable else 1,
-                {"method": method, "url": url, "json": json, "params": params, "timeout": timeout},
-            )
+            return await self._guarded(request)
 
     async def put(self, path: str, content: bytes) -> None:
         """Store `content` at `path` below the artifact proxy's root."""
-        url = (self._base / "api/2.0/mlflow-artifacts/artifacts").joinpath(*path.split("/"))
-        timeout = self._timeout(self._settings.upload_seconds)
+        request = _Request(
+            call=UPLOAD,
+            method="PUT",
+            url=(self._base / "api/2.0/mlflow-artifacts/artifacts").joinpath(*path.split("/")),
+            body=content,
+            content_type="application/octet-stream",
+            seconds=self._settings.upload_seconds,
+            attempts=ATTEMPTS,
+        )
         async with self._uploads:
-            await self._guarded(
-                "artifacts", ATTEMPTS, {"method": "PUT", "url": url, "data": content, "timeout": timeout}
-            )
+            await self._guarded(request)
 
-    def _timeout(self, total: float) -> aiohttp.ClientTimeout:
-        return aiohttp.ClientTimeout(total=total, sock_connect=self._settings.connect_seconds)
-
-    async def _guarded(self, call: str, attempts: int, request: dict[str, Any]) -> dict[str, Any]:
+    async def _guarded(self, request: "_Request") -> dict[str, Any]:
+        call = request.call
         ticket = self.breaker.admit()
         if ticket is None:
             metrics.REQUESTS.labels(call, "rejected").inc()
             raise TrackerUnavailableError(self.breaker.problem or f"MLflow at {self.name} is being probed")
         try:
-            answer = await self._attempts(call, 1 if self.breaker.is_probe(ticket) else attempts, request)
+            answer = await self._attempts(request, 1 if self.breaker.is_probe(ticket) else request.attempts)
         except RefusedError:
             self.breaker.succeeded(ticket)
             metrics.REQUESTS.labels(call, "refused").inc()
             raise
         except _FailedError as error:
             # The artifact proxy fails when the object store does; the tracking API may well be fine.
-            if call == "artifacts" and error.answered:
+            if call == UPLOAD and error.answered:
                 self.breaker.abandoned(ticket)
             else:
                 self.breaker.failed(ticket, str(error), weight=error.weight)
@@ -137,10 +148,10 @@ class Transport:
         metrics.REQUESTS.labels(call, "ok").inc()
         return answer
 
-    async def _attempts(self, call: str, attempts: int, request: dict[str, Any]) -> dict[str, Any]:
+    async def _attempts(self, request: "_Request", attempts: int) -> dict[str, Any]:
         for attempt in range(1, attempts + 1):
             try:
-                return await self._once(call, request)
+                return await self._once(request)
             except _FailedError as error:
                 if attempt == attempts or not error.retry:
                     raise
@@ -150,17 +161,25 @@ class Transport:
                     await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter, not a secret
         raise AssertionError("the last attempt returns or raises")
 
-    async def _once(self, call: str, request: dict[str, Any]) -> dict[str, Any]:
-        self._on_request(call)
+    async def _once(self, request: "_Request") -> dict[str, Any]:
+        self._on_request(request.call)
         started = time.monotonic()
+        timeout = aiohttp.ClientTimeout(total=request.seconds, sock_connect=self._settings.connect_seconds)
         try:
-            async with self._open().request(**request, allow_redirects=False) as response:
+            async with self._open().request(
+                request.method,
+                request.url,
+                data=BytesIO(request.body) if request.body else None,  # in pieces, and a fresh one per try
+                headers={"Content-Type": request.content_type} if request.body else None,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
                 body = await response.read()
-                metrics.SECONDS.labels(call).observe(time.monotonic() - started)
+                metrics.SECONDS.labels(request.call).observe(time.monotonic() - started)
                 return answers.parsed(
                     self.name,
                     response.request_info.headers.get("Host", ""),
-                    call,
+                    request.call,
                     response.status,
                     response.headers.get("Location", ""),
                     body,
@@ -169,14 +188,16 @@ class Transport:
             weight = self._settings.breaker.threshold if error.everywhere else 1
             raise _FailedError(str(error), retry=error.retry, weight=weight, answered=True) from error
         except TimeoutError as error:
-            what = f"no answer within {request['timeout'].total:g} s"
+            what = f"no answer within {request.seconds:g} s"
             raise self._failed(what, retry=False, weight=TIMEOUT_WEIGHT) from error
         except aiohttp.ClientConnectorDNSError as error:
             raise self._failed("its host name does not resolve") from error
         except aiohttp.ClientSSLError as error:
             raise self._failed(f"TLS failed ({type(error).__name__})", retry=False) from error
         except aiohttp.ClientConnectorError as error:
-            raise self._failed(f"cannot connect ({error.os_error.strerror or 'refused'})") from error
+            # Not the exception's own words: they hold addresses, which would make the sentence change.
+            reason = os.strerror(error.os_error.errno) if error.os_error.errno else "no address answers"
+            raise self._failed(f"cannot connect ({reason})") from error
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError) as error:
             raise self._failed("the connection was closed", reset=True) from error
         except aiohttp.ClientError as error:
@@ -195,6 +216,17 @@ class Transport:
                 headers={"User-Agent": "runwright"},
             )
         return self._session
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    call: str
+    method: str
+    url: URL
+    body: bytes
+    content_type: str
+    seconds: float
+    attempts: int
 
 
 class _FailedError(Exception):
