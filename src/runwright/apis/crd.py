@@ -42,13 +42,15 @@ def annotated_schema(model: Kind) -> Schema:
     properties = schema["properties"]
     properties["apiVersion"] = {"description": properties["apiVersion"]["description"], "type": "string"}
     properties["kind"] = {"description": properties["kind"]["description"], "type": "string"}
-    properties["metadata"] = {"type": "object"}  # the API server knows it; a schema of ours is not allowed
+    # The API server brings its own schema of metadata; the name is here for the rules that point at it.
+    name = {"type": "string", "maxLength": 253}
+    properties["metadata"] = {"type": "object", "properties": {"name": name}}
     resource = model.resource
     schema[VALIDATIONS] = [rule.to_dict() for rule in resource.root_rules]
     schema["required"] = ["spec"]
     if resource.immutable_spec:
         spec = properties["spec"]
-        rules = [immutability_rule(resource.kind, path).to_dict() for path in fixed_paths(spec)]
+        rules = [immutability_rule(path).to_dict() for path in fixed_paths(spec)]
         spec[VALIDATIONS] = [*spec.get(VALIDATIONS, []), *rules]
     return schema
 

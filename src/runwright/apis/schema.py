@@ -168,7 +168,7 @@ def _has_mutable(node: Schema) -> bool:
     return any(child.get(MUTABLE) or _has_mutable(child) for child in children)
 
 
-def immutability_rule(kind: str, path: tuple[str, ...]) -> Rule:
+def immutability_rule(path: tuple[str, ...]) -> Rule:
     """Return the transition rule on spec that refuses to add, change or remove the field at `path`.
 
     Presence is compared as well as the value: a plain transition rule on the field itself would be skipped when
@@ -176,11 +176,12 @@ def immutability_rule(kind: str, path: tuple[str, ...]) -> Rule:
     """
     name, now, before = ".".join(path), _present("self", path), _present("oldSelf", path)
     return Rule(
-        f"({now}) == ({before}) && (!({now}) || self.{name} == oldSelf.{name})",
-        f"{name} is immutable; create a {kind} with a new name for a changed {name}",
+        f"{now} == {before} && (!{now} || self.{name} == oldSelf.{name})",
+        f"{name} is immutable; use a new metadata.name for a changed run",
         f".{name}",
     )
 
 
 def _present(root: str, path: tuple[str, ...]) -> str:
-    return " && ".join(f"has({root}.{'.'.join(path[:depth])})" for depth in range(1, len(path) + 1))
+    tests = [f"has({root}.{'.'.join(path[:depth])})" for depth in range(1, len(path) + 1)]
+    return tests[0] if len(tests) == 1 else f"({' && '.join(tests)})"

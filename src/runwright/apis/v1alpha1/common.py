@@ -89,8 +89,9 @@ Quantity = Annotated[
 
 DNS_1035_NAME = Rule(
     "self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-    "metadata.name must be at most 63 lower-case letters, digits and '-', start with a letter and end with a "
+    "must be at most 63 lower-case letters, digits and '-', start with a letter and end with a "
     "letter or digit, since pods and Services are named after it",
+    ".metadata.name",
 )
 """Rule of a whole object: stricter than the API server's own (RFC 1123 subdomain of 253 characters)."""
 

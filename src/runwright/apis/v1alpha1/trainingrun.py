@@ -142,20 +142,20 @@ class Retry(ApiModel):
     )
 
     max_failures: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Failures of the code that are tried again."""
+    """Failures of the code that are tried again; default 0."""
     max_disruptions: Annotated[int, Field(ge=0, le=10000)] = 20
-    """Preemptions, evictions and lost nodes that are tried again."""
+    """Preemptions, evictions and lost nodes that are tried again; default 20."""
     backoff_seconds: Annotated[int, Field(ge=1, le=86400)] = 10
-    """Seconds before the first new attempt after a failure; doubles with each."""
+    """Seconds before the first new attempt; doubles with each further one; default 10."""
     max_backoff_seconds: Annotated[int, Field(ge=1, le=86400)] = 600
-    """Longest wait before a new attempt, in seconds."""
+    """Longest wait before a new attempt, in seconds; default 600."""
 
 
 LAUNCHER_RULE = Rule(
     "(has(self.launcher) ? self.launcher == 'None' : "
     "(has(self.numNodes) ? self.numNodes : 1) * (has(self.numProcPerNode) ? self.numProcPerNode : "
     "(has(self.resourcesPerNode) && has(self.resourcesPerNode.gpus) && self.resourcesPerNode.gpus > 1 "
-    "? self.resourcesPerNode.gpus : 1)) == 1) || has(self.command)",
+    "? self.resourcesPerNode.gpus : 1)) <= 1) || has(self.command)",
     "command is required with launcher Torchrun, the default with more than one process; "
     "set launcher: None to start the image's entrypoint once on each node",
     ".command",
@@ -171,6 +171,11 @@ class TrainingRunSpec(ApiModel):
             "!has(self.seed) || !has(self.parameters) || !('seed' in self.parameters)",
             "parameters.seed is what spec.seed logs; keep only one of them",
             ".parameters",
+        ),
+        Rule(
+            "!has(self.seed) || !has(self.env) || !self.env.exists(e, e.name == 'PYTHONHASHSEED')",
+            "PYTHONHASHSEED is set from spec.seed; keep only one of them",
+            ".env",
         ),
     )
 
