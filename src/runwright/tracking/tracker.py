@@ -62,6 +62,10 @@ class MLflowTracker:
         """Close the connections."""
         await self.transport.aclose()
 
+    async def ping(self) -> None:
+        """Ask whether the server and its database answer."""
+        await self.client.probe()
+
     async def create_run(self, new: NewRun, *, search_first: bool) -> TrackedRun:
         """Make the run, and its experiment when missing; with `search_first` adopt the oldest of the same uid."""
         try:
