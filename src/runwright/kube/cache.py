@@ -53,6 +53,7 @@ class Cache:
         self._objects: dict[Kind, dict[Key, Json]] = {kind: {} for kind in WATCHED}
         self._owned: dict[tuple[Kind, str], dict[Key, Json]] = {}
         self._tombstones: OrderedDict[tuple[Kind, Key], int] = OrderedDict()
+        self._floors: dict[tuple[Kind, str], int] = {}
 
     def get(self, kind: Kind, key: Key) -> Json | None:
         """Return an object as last seen, or None."""
@@ -74,7 +75,7 @@ class Cache:
         old = self._objects[kind].get(key)
         if old is not None and version_of(old) >= version:
             return False
-        if self._tombstones.get((kind, key), -1) >= version:
+        if old is None and self._known_absent(kind, key) >= version:
             return False
         self._tombstones.pop((kind, key), None)
         self._unindex(kind, key, old)
@@ -89,7 +90,7 @@ class Cache:
         old = self._objects[kind].get(key)
         if old is not None and version_of(old) > version:
             return False
-        known = self._tombstones.get((kind, key), -1) >= version
+        known = self._known_absent(kind, key) >= version
         self._bury(kind, key, version)
         if old is None:
             return not known
@@ -115,7 +116,17 @@ class Cache:
         ]
         for obj in vanished:
             self.gone(kind, key_of(obj), version)
+        floor = (kind, namespace)
+        self._floors[floor] = max(version, self._floors.get(floor, -1))
         return Difference(changed, vanished)
+
+    def _known_absent(self, kind: Kind, key: Key) -> int:
+        """The newest version at which an object that is not cached is known not to have existed."""
+        return max(
+            self._tombstones.get((kind, key), -1),
+            self._floors.get((kind, ""), -1),  # the last LIST, which did not show it
+            self._floors.get((kind, key.namespace), -1),
+        )
 
     def _bury(self, kind: Kind, key: Key, version: int) -> None:
         grave = (kind, key)
