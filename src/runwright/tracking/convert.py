@@ -37,7 +37,7 @@ def milliseconds(moment: datetime) -> int:
 
 def moment_of(ms: int) -> datetime:
     """The UTC time of a millisecond timestamp; users log any integer, so it is clamped to what datetime holds."""
-    return datetime.fromtimestamp(min(max(ms / 1000, 0), _MAX_SECONDS), tz=UTC)
+    return datetime.fromtimestamp(min(max(ms, 0), _MAX_SECONDS * 1000) / 1000, tz=UTC)
 
 
 def metric_value(raw: Any) -> float:
