@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from runwright.apis.markers import LIST_ATOMIC, MUTABLE_FIELD, Rule, list_map, object_rules, server_default
 from runwright.apis.schema import SchemaError, fixed_paths, immutability_rule, structural, without_markers
@@ -18,10 +18,7 @@ class Inner(BaseModel):
 
 def schema_of(annotation: Any, default: Any = ...) -> dict[str, Any]:
     """Return the structural schema of a field `x` annotated so."""
-    namespace = {"__annotations__": {"x": annotation}}
-    if default is not ...:
-        namespace["x"] = default
-    model: type[BaseModel] = type("Model", (BaseModel,), namespace)
+    model = create_model("Model", x=(annotation, default))
     result: dict[str, Any] = structural(model.model_json_schema())["properties"]["x"]
     return result
 
