@@ -122,7 +122,7 @@ def scaled_to_zero(kubectl: Kubectl, namespace: str, deployment: str) -> Iterato
     kubectl("-n", namespace, "scale", "deployment", deployment, "--replicas=0")
     try:
         selector = f"app.kubernetes.io/name={deployment}"
-        wait_for(f"{deployment} is away", lambda: not kubectl.list("pods", namespace, selector), 60)
+        wait_for(f"{deployment} is away", lambda: not kubectl.objects("pods", namespace, selector), 60)
         yield
     finally:
         kubectl("-n", namespace, "scale", "deployment", deployment, "--replicas=1")

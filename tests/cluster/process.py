@@ -13,7 +13,7 @@ import os
 import shutil
 import signal
 import subprocess
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _PROC = Path("/proc")
 _TAIL_BYTES = 3000
+# Python warns of a Popen object that vanishes before its process; daemons are to outlive theirs.
+_children: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,6 @@ class Daemons:
 
     directory: Path
     die_with_parent: bool = False
-    _started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, repr=False)
 
     def start(self, name: str, argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
         """Start a process in a session of its own, its output in `NAME.log`."""
@@ -123,7 +124,7 @@ class Daemons:
                 cwd=self.directory,
                 start_new_session=True,
             )
-        self._started[name] = process
+        _children.append(process)
         if identity := identify(process.pid):
             replace_file(self._pid_file(name), json.dumps(asdict(identity)))
 
@@ -151,8 +152,7 @@ class Daemons:
     def forget(self, name: str) -> None:
         """Remove the pid file of a process that is gone."""
         self._pid_file(name).unlink(missing_ok=True)
-        if process := self._started.pop(name, None):
-            process.wait()
+        _children[:] = [child for child in _children if child.poll() is None]
 
     def names(self) -> tuple[str, ...]:
         """Return the names that have a pid file, alive or not."""
