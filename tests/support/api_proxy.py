@@ -203,7 +203,11 @@ class ApiProxy:
         assert self._session is not None
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         async with self._session.request(
-            request.method, self._upstream + request.raw_path, headers=headers, data=seen.body
+            request.method,
+            self._upstream + request.raw_path,
+            headers=headers,
+            data=seen.body or None,
+            skip_auto_headers=("Content-Type",),
         ) as upstream:
             kept = {name: value for name, value in upstream.headers.items() if name.lower() not in HOP_BY_HOP}
             response = web.StreamResponse(status=upstream.status, headers=kept)

@@ -8,6 +8,7 @@ import yaml
 
 from runwright.operator.rights import CLUSTER_ID, LEASE, NAMESPACED, Right
 from tests.cluster.controlplane import ControlPlane
+from tests.cluster.errors import ClusterError
 from tests.cluster.shell import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,15 @@ def install_crds(control_plane: ControlPlane) -> None:
             conditions = api.request("GET", where).get("status", {}).get("conditions") or ()
             return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
+        def served(path: str = f"/apis/runwright.dev/v1alpha1/{crd['spec']['names']['plural']}") -> bool:
+            try:
+                api.request("GET", path)
+            except ClusterError:  # 404, then 429 while its storage is initialized
+                return False
+            return True
+
         eventually(established, 30)
+        eventually(served, 30)
 
 
 def install(control_plane: ControlPlane) -> Path:
@@ -44,14 +53,10 @@ def _rbac() -> Iterator[tuple[str, dict[str, Any]]]:
     subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}
     meta = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "runwright"}}
     ref = {"apiGroup": "rbac.authorization.k8s.io", "name": "runwright"}
-    rules = [_rule(right) for right in (*NAMESPACED, CLUSTER_ID)]
+    rules = [_rule(right) for right in (*NAMESPACED, LEASE, CLUSTER_ID)]
     yield f"{RBAC}/clusterroles/runwright", {**meta, "kind": "ClusterRole", "rules": rules}
     binding = {**meta, "kind": "ClusterRoleBinding", "roleRef": {**ref, "kind": "ClusterRole"}, "subjects": [subject]}
     yield f"{RBAC}/clusterrolebindings/runwright", binding
-    own = f"{RBAC}/namespaces/{NAMESPACE}"
-    yield f"{own}/roles/runwright", {**meta, "kind": "Role", "rules": [_rule(LEASE)]}
-    binding = {**meta, "kind": "RoleBinding", "roleRef": {**ref, "kind": "Role"}, "subjects": [subject]}
-    yield f"{own}/rolebindings/runwright", binding
 
 
 def _rule(right: Right) -> dict[str, Any]:

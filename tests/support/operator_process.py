@@ -128,7 +128,8 @@ class OperatorProcess:
     def kill(self) -> None:
         """SIGKILL: no shutdown of any kind."""
         self.send(signal.SIGKILL)
-        self.wait_exit()
+        if self._process is not None:
+            self.wait_exit()
 
     def pause(self) -> None:
         """SIGSTOP: not scheduled any more, connections stay open."""
@@ -139,7 +140,7 @@ class OperatorProcess:
         self.send(signal.SIGCONT)
 
     def send(self, number: int) -> None:
-        """Send a signal, if the process still lives."""
+        """Send a signal, if the process was started and still lives."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
