@@ -14,6 +14,7 @@ from runwright.apis.crd import KINDS, annotated_schema, crd_for, generated_files
 from runwright.apis.v1alpha1 import TrackingStack, TrainingRun
 
 ROOT = Path(__file__).parents[2]
+FILES = generated_files()
 Node = dict[str, Any]
 
 
@@ -160,7 +161,7 @@ def test_only_training_runs_are_fixed_at_creation() -> None:
 
 
 def test_committed_files_are_up_to_date() -> None:
-    assert stale_files(ROOT) == []
+    assert stale_files(ROOT, FILES) == []
 
 
 def test_the_charts_copies_are_byte_equal() -> None:
@@ -172,7 +173,7 @@ def test_the_charts_copies_are_byte_equal() -> None:
 
 def test_files_hold_what_crd_for_returns() -> None:
     for model in KINDS:
-        text = generated_files()[f"crds/runwright.dev_{model.resource.plural}.yaml"]
+        text = FILES[f"crds/runwright.dev_{model.resource.plural}.yaml"]
         assert yaml.safe_load(text) == crd_for(model)
         assert "&id" not in text
 
@@ -180,7 +181,7 @@ def test_files_hold_what_crd_for_returns() -> None:
 def test_the_reference_has_a_row_for_every_field() -> None:
     for model in KINDS:
         schema = annotated_schema(model)
-        text = generated_files()["docs/reference/api.md"].split(f"## {model.resource.kind}\n", 1)[1]
+        text = FILES["docs/reference/api.md"].split(f"## {model.resource.kind}\n", 1)[1]
         for part in ("spec", "status"):
             for path, node in walk(schema["properties"][part], part):
                 if "properties" not in node:
@@ -191,7 +192,7 @@ def test_the_reference_has_a_row_for_every_field() -> None:
 
 
 def test_the_reference_marks_exactly_the_mutable_fields() -> None:
-    text = generated_files()["docs/reference/api.md"]
+    text = FILES["docs/reference/api.md"]
     mutable = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `") and "*mutable*" in line]
     assert mutable == ["retry", "activeDeadlineSeconds", "podsTTLSecondsAfterFinished", "tags"]
 
@@ -220,7 +221,7 @@ def test_one_changed_byte_is_drift(repository: Path) -> None:
     main(["--root", str(repository)])
     copy = repository / "charts/runwright/files/crds/runwright.dev_trackingstacks.yaml"
     copy.write_text(copy.read_text() + "\n")
-    assert stale_files(repository) == ["charts/runwright/files/crds/runwright.dev_trackingstacks.yaml"]
+    assert stale_files(repository, FILES) == ["charts/runwright/files/crds/runwright.dev_trackingstacks.yaml"]
 
 
 def test_outside_the_repository_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -145,8 +145,12 @@ def test_a_run_at_the_bounds_costs_no_more_than_the_server_allows(server: Server
 def test_inline_files_are_bounded_together(server: Server) -> None:
     files = dict.fromkeys(("a.py", "b.py"), "x" * 262144)
     server.create(run("files-at-the-bound", source={"inline": {"files": files}}), dry_run=True)
-    with pytest.raises(Refused, match=r"files must have at most 524288 characters together; use source\.configMap"):
+    with pytest.raises(Refused, match=r"files must have at most 524288 bytes together; use source\.configMap"):
         server.create(run("files", source={"inline": {"files": {**files, "c.py": "x"}}}), dry_run=True)
+    with pytest.raises(Refused, match="bytes together"):
+        server.create(
+            run("files", source={"inline": {"files": {"a.py": "\u00e9" * 262144, "b.py": "x"}}}), dry_run=True
+        )
 
 
 def test_the_tracking_server_may_move(server: Server) -> None:

@@ -121,11 +121,11 @@ def generated_files() -> Mapping[str, str]:
     return files
 
 
-def stale_files(root: Path) -> list[str]:
-    """Return the paths below `root` that are missing or differ from what the models say."""
+def stale_files(root: Path, files: Mapping[str, str]) -> list[str]:
+    """Return the paths of `files` that are missing below `root` or have other contents there."""
     return [
         path
-        for path, text in generated_files().items()
+        for path, text in files.items()
         if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != text
     ]
 
@@ -139,12 +139,12 @@ def main(argv: list[str] | None = None) -> int:
     root: Path = options.root
     if not (root / "pyproject.toml").is_file():
         parser.error(f"{root} is not the root of the repository: run this there, or pass --root")
-    stale = stale_files(root)
+    files = generated_files()
+    stale = stale_files(root, files)
     if options.check:
         for path in stale:
             sys.stderr.write(f"{path} is out of date: run python -m runwright.apis.crd\n")
         return 1 if stale else 0
-    files = generated_files()
     for path in stale:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(files[path], encoding="utf-8")

@@ -63,6 +63,8 @@ Timestamp = Annotated[
 ]
 """A point in time, UTC, cut to whole seconds (metav1.Time)."""
 
+NO_SPACE = r"[^ \t-\r]"
+"""A character class: written out, because the server's ``\\S`` knows ASCII only and pydantic's all of Unicode."""
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 LABEL_VALUE = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"

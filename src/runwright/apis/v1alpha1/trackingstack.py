@@ -9,7 +9,7 @@ from runwright.apis.v1alpha1.common import DNS_1035_NAME, SAFE_MAX, ApiModel, Co
 
 HttpUrl = Annotated[
     str,
-    Field(min_length=1, max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"),
+    Field(min_length=1, max_length=2048, pattern=r"^https?://[^ \t-\r/?#@]+(/[^ \t-\r?#]*)?$"),
     Rule(
         "isURL(self)",
         "must be an http or https URL without credentials, query or fragment, e.g. http://mlflow.tracking:5000",

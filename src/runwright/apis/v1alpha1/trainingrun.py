@@ -17,6 +17,7 @@ from runwright.apis.markers import (
 from runwright.apis.v1alpha1.common import (
     DNS_1035_NAME,
     INT32_MAX,
+    NO_SPACE,
     QUALIFIED_KEYS,
     ApiModel,
     LabelValue,
@@ -54,7 +55,9 @@ class TrackingSpec(ApiModel):
 
     stack_ref: StackRef | None = None
     """TrackingStack in the run's namespace; default: the operator's."""
-    experiment: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^\S(.*\S)?$")] | None = None
+    experiment: Annotated[str, Field(min_length=1, max_length=256, pattern=f"^{NO_SPACE}(.*{NO_SPACE})?$")] | None = (
+        None
+    )
     """MLflow experiment; default: the namespace. The operator's default stack puts <namespace>/ before it."""
     run_name: Annotated[str, Field(min_length=1, max_length=250)] | None = None
     """Name of the MLflow run; default: the name of the TrainingRun."""
@@ -100,8 +103,8 @@ class InlineSource(ApiModel):
             "without '.' or '..' parts",
         ),
         Rule(
-            "self.map(k, self[k].size()).sum() <= 524288",
-            "files must have at most 524288 characters together; use source.configMap or an image for more",
+            "self.map(k, bytes(self[k]).size()).sum() <= 524288",
+            "files must have at most 524288 bytes together; use source.configMap or an image for more",
         ),
     ]
     """Content by path below /workspace."""
@@ -194,7 +197,7 @@ class TrainingRunSpec(ApiModel):
     """Random seed: RUNWRIGHT_SEED, PYTHONHASHSEED and the parameter seed."""
     source: SourceSpec | None = None
     """Training code that is not in the image."""
-    image: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^\S+$")]
+    image: Annotated[str, Field(min_length=1, max_length=512, pattern=f"^{NO_SPACE}+$")]
     """Container image that trains; it needs python3."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     """When the image is pulled; default as in Pods."""
