@@ -212,7 +212,8 @@ class Tracker(Protocol):
 Trackers = Callable[[TrackingServer], Tracker]
 """The registry of trackers: one client, poller and circuit breaker per server."""
 
-OrphanVerdict = Literal["leave", "reconcile"] | RunStatus
-"""What to do with a RUNNING MLflow run found by the sweeper: leave it, enqueue its TrainingRun, or close it so."""
+OrphanVerdict = Literal["leave", "wait", "reconcile"] | RunStatus
+"""What to do with a RUNNING MLflow run found by the sweeper: leave it, leave it and ask again soon (the pods of a
+deleted TrainingRun still end), enqueue its TrainingRun, or close it so."""
 
 ResolveOrphan = Callable[[TrackedRun], Awaitable[OrphanVerdict]]

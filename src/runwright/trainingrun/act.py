@@ -66,7 +66,10 @@ async def act(plan: Plan, run: TrainingRun, hands: Hands) -> Outcome:
         except RefusedError as error:
             if isinstance(action, Create | DeleteJob | ReadLogTail):
                 return replace(outcome, refused=_refusal(error))
-            outcome = replace(outcome, tracker_refusal=str(error))
+            if isinstance(action, CreateRun | CloseRun):
+                outcome = replace(outcome, tracker_refusal=str(error))
+            else:  # a record that is missing must not make the tracker look broken
+                log.warning("%s of %s was refused: %s", type(action).__name__, manifests.key(run), error)
         if outcome.conflict is not None or (isinstance(action, CreateRun) and outcome.run is None):
             break
     return outcome
@@ -80,7 +83,8 @@ def _refusal(error: RefusedError) -> Problem:
 async def _one(action: Action, run: TrainingRun, hands: Hands, outcome: Outcome) -> Outcome:
     match action:
         case Create(kind, manifest):
-            return replace(outcome, conflict=await _create(hands.cluster, run, kind, manifest))
+            conflict, adopted = await _create(hands.cluster, run, kind, manifest)
+            return replace(outcome, conflict=conflict, adopted=outcome.adopted or adopted)
         case DeleteJob(name, uid):
             await hands.cluster.delete(Kind.JOB, Key(run.metadata.namespace, name), uid=uid)
             return outcome
@@ -96,7 +100,9 @@ async def _tracked(action: Action, run: TrainingRun, hands: Hands, tracker: Trac
     match action:
         case CreateRun(new, search_first):
             hands.memory.fresh_marks.discard(run.metadata.uid)
-            return replace(outcome, run=await tracker.create_run(new, search_first=search_first))
+            made = await tracker.create_run(new, search_first=search_first)
+            hands.memory.made[run.metadata.uid] = made.run_id
+            return replace(outcome, run=made)
         case Follow(run_id):
             tracker.follow(run_id, manifests.key(run))
         case LogParams(run_id, params):
@@ -112,8 +118,12 @@ async def _tracked(action: Action, run: TrainingRun, hands: Hands, tracker: Trac
     return outcome
 
 
-async def _create(cluster: Cluster, run: TrainingRun, kind: Kind, manifest: Json) -> Problem | None:
-    """POST once; a name that is taken is ours (adopt what is there) or somebody else's (say so)."""
+async def _create(cluster: Cluster, run: TrainingRun, kind: Kind, manifest: Json) -> tuple[Problem | None, bool]:
+    """POST once; a name that is taken is ours (adopt what is there) or somebody else's (say so).
+
+    Returns:
+        Whose the name is when it is not ours, and whether a Job was adopted.
+    """
     try:
         await cluster.create(kind, manifest)
     except AlreadyExistsError:
@@ -123,11 +133,10 @@ async def _create(cluster: Cluster, run: TrainingRun, kind: Kind, manifest: Json
             raise ClusterUnavailableError(f"{kind.kind} {key} was there and is gone; trying again") from None
         owners = found["metadata"].get("ownerReferences", ())
         if not any(ref.get("controller") and ref["uid"] == run.metadata.uid for ref in owners):
-            return Problem(
-                "NameConflict",
-                f"{kind.kind} {key.name} exists and is not this run's; delete or rename it, or rename the run",
-            )
-    return None
+            told = f"{kind.kind} {key.name} exists and is not this run's; delete or rename it, or rename the run"
+            return Problem("NameConflict", told), False
+        return None, kind is Kind.JOB
+    return None, False
 
 
 async def _tail(cluster: Cluster, pod: Key) -> str:
@@ -152,7 +161,8 @@ async def _upload_logs(
     run: TrainingRun, run_id: str, pods: tuple[PodView, ...], hands: Hands, tracker: Tracker
 ) -> None:
     """Store the logs of pods that have begun, each once per process."""
-    waiting = [p for p in pods if p.uid not in hands.memory.uploaded and p.started is not None]
+    stored = hands.memory.uploaded.setdefault(run.metadata.uid, set())
+    waiting = [p for p in pods if p.uid not in stored and p.started is not None]
     for pod in waiting:
         try:
             text = await hands.cluster.pod_log(Key(run.metadata.namespace, pod.name), limit_bytes=LOG_BYTES)
@@ -162,7 +172,7 @@ async def _upload_logs(
         path = f"logs/attempt-{pod.attempt}/node-{pod.index}.log"
         await tracker.upload(_identified(run, run_id), path, text.encode())
         if pod.over:
-            hands.memory.uploaded.add(pod.uid)
+            stored.add(pod.uid)
 
 
 async def _close(action: CloseRun, run: TrainingRun, hands: Hands, tracker: Tracker, outcome: Outcome) -> Outcome:
@@ -172,8 +182,10 @@ async def _close(action: CloseRun, run: TrainingRun, hands: Hands, tracker: Trac
     for path, content in action.artifacts.items():
         await _record(tracker.upload(_identified(run, action.run_id), path, content))
     last = await tracker.refresh(action.run_id)
-    if last is None:
-        return replace(outcome, tracker_refusal=f"MLflow run {action.run_id} is gone from the tracking server")
+    if last is None:  # nothing is left to be closed
+        log.warning("MLflow run %s is gone from the tracking server", action.run_id)
+        hands.memory.forget(run.metadata.uid)
+        return replace(outcome, closed=True)
     outcome = replace(outcome, run=last)
     if action.history_of and action.history_of in last.metrics:
         points = await tracker.metric_history(last, action.history_of)

@@ -1,5 +1,6 @@
 """Conditions: the truth that phase, columns and kstatus are read from."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,14 @@ ORDER: Final = (
     "Reconciling",
     "Stalled",
 )
+
+
+MESSAGE_LIMIT: Final = 1024
+
+
+def as_reason(text: str) -> str:
+    """Bring a reason of the kubelet or a plugin (``OutOfnvidia.com/gpu``) to the form that conditions allow."""
+    return re.sub(r"^[^A-Za-z]+|[^A-Za-z0-9_]", "", text)[:256] or "Unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +55,15 @@ def merge(
         if says is None:
             continue
         changed = before is None or before.status != says.status
-        if before is not None and not changed and (before.reason, before.message) == (says.reason, says.message):
+        reason, message = as_reason(says.reason), says.message[:MESSAGE_LIMIT]
+        if before is not None and not changed and (before.reason, before.message) == (reason, message):
             present[kind] = before
             continue
         present[kind] = Condition(
             type=kind,
             status=says.status,
-            reason=says.reason,
-            message=says.message[:1024],
+            reason=reason,
+            message=message,
             observed_generation=generation,
             last_transition_time=now if changed or before is None else before.last_transition_time,
         )

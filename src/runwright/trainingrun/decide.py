@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from runwright.apis.v1alpha1 import TrainingRun, TrainingRunSpec, TrainingRunStatus
-from runwright.ports import Kind, RunStatus
+from runwright.apis.v1alpha1 import Phase, TrainingRun, TrainingRunSpec, TrainingRunStatus
+from runwright.ports import Kind
 from runwright.trainingrun import manifests, records
 from runwright.trainingrun.environment import Tracked
 from runwright.trainingrun.failures import ended
@@ -42,11 +42,6 @@ LOOK_AGAIN: Final = 30.0
 """Seconds after which something that should come as an event is looked at anyway."""
 STACK_RETRY: Final = 5.0
 """Seconds between two looks for a tracking stack that is not there yet."""
-MLFLOW_STATE: Final[dict[str, RunStatus]] = {
-    "Succeeded": "FINISHED",
-    "Failed": "FAILED",
-    "Cancelled": "KILLED",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +108,8 @@ def settle(case: Case) -> Plan | None:
         return None
     actions: list[Action] = [DeleteJob(job.name, job.uid) for job in case.seen.jobs.values() if _unfinished(job)]
     if case.run_id and case.seen.server and not records.closed(case.status) and not case.seen.remaining:
-        actions += _close(case, phase.value, records.failure_reason(case.status))
+        at = case.status.completion_time or case.now
+        actions += _close(case, phase, records.failure_reason(case.status), at)
     expired, next_due = cleanup.expired(case.seen.jobs.values(), case.spec.pods_ttl_seconds_after_finished, case.now)
     actions += [DeleteJob(job.name, job.uid) for job in expired]
     if case.seen.remaining:
@@ -142,6 +138,14 @@ def create_mlflow_run(case: Case) -> Plan | None:
     return Plan(Begun(max(case.attempt, 1)), (create,), again=True)
 
 
+def end_strays(case: Case) -> Plan | None:
+    """Make sure that attempts don't overlap: an earlier one's Job that appears late is an old leader's last request."""
+    strays = [job for job in case.seen.jobs.values() if job.attempt != case.attempt and _unfinished(job)]
+    if not strays:
+        return None
+    return Plan(Settled(), tuple(DeleteJob(job.name, job.uid) for job in strays), requeue_after=1.0)
+
+
 def begin_first_attempt(case: Case) -> Plan | None:
     """Make sure that the attempt's number is in the status before its pods exist."""
     return Plan(Begun(1), again=True) if case.attempt == 0 else None
@@ -167,6 +171,8 @@ def create_job(case: Case) -> Plan | None:
     if (lost := records.running_attempt(case.status)) is not None:
         message = f"Job {lost.job} was deleted by somebody else while attempt {lost.number} was running"
         return _over(case, Ended("Disruption", "JobDeleted", message, case.now))
+    if case.seen.pods_of(case.attempt) and case.seen.remaining:
+        return Plan(Live(), requeue_after=LOOK_AGAIN)  # of a Job somebody deleted before it ran
     if case.seen.source_problem is not None:
         return Plan(Waiting(case.seen.source_problem), requeue_after=STACK_RETRY)
     keys = _keys(case)
@@ -180,11 +186,12 @@ def create_job(case: Case) -> Plan | None:
         actions.append(Create(Kind.SERVICE, manifests.service(case.run)))
     actions.append(Create(Kind.JOB, job))
     if case.run_id:
-        actions.append(Follow(case.run_id))
         if case.attempt > 1:
             actions.append(SetTags(case.run_id, {records.TAG_ATTEMPT: str(case.attempt)}))
         elif params := records.parameters(case.spec):
             actions.append(LogParams(case.run_id, params))
+        # Last, so that the poller's first view has what was just logged.
+        actions.append(Follow(case.run_id))
     return Plan(Live(), tuple(actions))
 
 
@@ -210,7 +217,8 @@ def _over(case: Case, over: Ended) -> Plan:
     if over.outcome != "Succeeded" and over.pod is not None and case.options.log_tail:
         actions.append(ReadLogTail(over.pod.name))
     if isinstance(verdict, Finished) and not case.seen.remaining:
-        actions += _close(case, verdict.result, "" if verdict.result == "Succeeded" else verdict.reason)
+        reason = "" if verdict.result == "Succeeded" else verdict.reason
+        actions += _close(case, Phase(verdict.result), reason, over.at)
     elif case.run_id and case.pods:
         actions.append(UploadLogs(case.run_id, case.pods))
     return Plan(verdict, tuple(actions), again=True)
@@ -227,7 +235,7 @@ def enforce_deadline(case: Case) -> Plan | None:
     actions: list[Action] = []
     if case.run_id and case.pods:  # their logs go with them
         actions.append(UploadLogs(case.run_id, case.pods))
-    actions.append(DeleteJob(case.job.name, case.job.uid))
+    # The Job goes when the status says so (`settle`): a crash in between must not look like a Job somebody deleted.
     return Plan(Finished("Failed", "DeadlineExceeded", message, over), tuple(actions), again=True)
 
 
@@ -246,7 +254,7 @@ def follow(case: Case) -> Plan | None:
             missing = {k: v for k, v in records.parameters(case.spec).items() if k not in tracked.params}
             if missing:
                 actions.append(LogParams(case.run_id, missing))
-            wanted = case.spec.tracking.tags
+            wanted = records.changing_tags(case.run)
             changed = {k: v for k, v in wanted.items() if tracked.tags.get(k) != v}
             if changed:
                 actions.append(SetTags(case.run_id, changed))
@@ -258,6 +266,7 @@ def follow(case: Case) -> Plan | None:
 
 CHAIN: Final[tuple[Callable[[Case], Plan | None], ...]] = (
     settle,
+    end_strays,
     create_mlflow_run,
     begin_first_attempt,
     wait_between_attempts,
@@ -268,7 +277,7 @@ CHAIN: Final[tuple[Callable[[Case], Plan | None], ...]] = (
 )
 
 
-def _close(case: Case, result: str, reason: str) -> list[Action]:
+def _close(case: Case, phase: Phase, reason: str, at: datetime) -> list[Action]:
     """Records of a run that is over: logs, manifest, last metrics, terminal state."""
     if not case.run_id or case.seen.server is None:
         return []
@@ -277,12 +286,22 @@ def _close(case: Case, result: str, reason: str) -> list[Action]:
         params = {k: v for k, v in params.items() if k not in tracked.params}
     close = CloseRun(
         case.run_id,
-        "KILLED" if reason == "Cancelled" else MLFLOW_STATE[result],
-        end_time=case.status.completion_time or case.now,
-        tags={records.TAG_REASON: reason} if reason else {},
+        records.mlflow_state(phase, reason),
+        end_time=at,
+        tags=_last_tags(case, reason),
         artifacts={"trainingrun.yaml": records.resolved_manifest(case.run)},
         params=params,
         history_of=case.spec.objective.metric if case.spec.objective else "",
     )
     logs: list[Action] = [UploadLogs(case.run_id, case.seen.pods)] if case.seen.pods else []
     return [*logs, close]
+
+
+def _last_tags(case: Case, reason: str) -> dict[str, str]:
+    """Tags that only the end knows, and those that a lost request may have left behind."""
+    tags = {records.TAG_REASON: reason} if reason else {}
+    tracked = case.seen.tracked
+    if tracked is None and case.attempt <= 1:
+        return tags  # nobody looked since they were set at creation
+    known = tracked.tags if tracked is not None else {}
+    return {k: v for k, v in records.changing_tags(case.run).items() if known.get(k) != v} | tags

@@ -45,9 +45,10 @@ def job_name(run: TrainingRun, attempt: int) -> str:
 def environment(run: TrainingRun, attempt: int, tracked: Tracked | None, options: Options) -> list[dict[str, Any]]:
     """Build the trainer's ``env``: ours first, so that the user's values may refer to it as ``$(PARAM_lr)``."""
     spec, meta = run.spec, run.metadata
+    chosen = {e.name for e in spec.env}
     values: dict[str, str] = {
         "HOME": WORKSPACE,
-        "PYTHONUNBUFFERED": "1",
+        **({"PYTHONUNBUFFERED": "1"} if "PYTHONUNBUFFERED" not in chosen else {}),
         "RUNWRIGHT_RUN_NAME": meta.name,
         "RUNWRIGHT_NAMESPACE": meta.namespace,
         "RUNWRIGHT_ATTEMPT": str(attempt),
@@ -62,9 +63,9 @@ def environment(run: TrainingRun, attempt: int, tracked: Tracked | None, options
             "MLFLOW_EXPERIMENT_ID": tracked.experiment_id,
             "MLFLOW_RUN_ID": tracked.run_id,
         }
-        chosen = {e.name for e in spec.env}
         values |= {name: value for name, value in TRACKER_CLIENT_ENV.items() if name not in chosen}
-    env: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in values.items()]
+    # Kubernetes expands $(NAME) in values and makes $ of $$: what we set must arrive verbatim.
+    env: list[dict[str, Any]] = [{"name": n, "value": value.replace("$", "$$")} for n, value in values.items()]
     env += _distributed_env(run, attempt, options)
     return env + [e.to_dict() for e in spec.env]
 

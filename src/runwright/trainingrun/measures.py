@@ -7,7 +7,7 @@ from typing import Any, Final
 from runwright.apis.v1alpha1 import TrainingRunSpec, TrainingRunStatus
 from runwright.apis.v1alpha1.trainingrun_status import MetricStatus, ObjectiveStatus, ProgressStatus
 from runwright.ports import Metric
-from runwright.trainingrun.policies.progress import progress
+from runwright.trainingrun.policies.progress import TELLING, progress
 
 KEPT_METRICS: Final = 64
 NAME_LIMIT: Final = 250
@@ -62,10 +62,11 @@ def complete(told: ProgressStatus | None) -> ProgressStatus:
 
 
 def _shown(spec: TrainingRunSpec, metrics: Mapping[str, Metric]) -> tuple[MetricStatus, ...]:
-    """At most 64: the objective first, the user's by name, MLflow's system metrics last."""
+    """At most 64: the objective and what tells progress, the user's by name, MLflow's system metrics last."""
     objective = spec.objective.metric if spec.objective else ""
-    names = sorted(metrics, key=lambda n: (n != objective, n.startswith("system/"), n))
-    chosen = sorted(n for n in names[:KEPT_METRICS] if len(n) <= NAME_LIMIT)
+    fitting = (n for n in metrics if len(n) <= NAME_LIMIT)
+    names = sorted(fitting, key=lambda n: (n not in (objective, *TELLING), n.startswith("system/"), n))
+    chosen = sorted(names[:KEPT_METRICS])
     return tuple(
         MetricStatus(name=n, value=as_text(m.value), step=m.step, timestamp=m.timestamp)
         for n in chosen

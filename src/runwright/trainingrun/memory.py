@@ -14,12 +14,16 @@ class Memory:
     """When a run's metrics were last written to its status."""
     fresh_marks: set[str] = field(default_factory=set)
     """Runs whose mark this process wrote and for which it has not tried to create the MLflow run yet."""
-    uploaded: set[str] = field(default_factory=set)
-    """Pods whose log is stored as an artifact."""
+    uploaded: dict[str, set[str]] = field(default_factory=dict)
+    """Pods whose log is stored as an artifact, by run."""
+    made: dict[str, str] = field(default_factory=dict)
+    """Ids of MLflow runs that this process made or found: the status may not tell of them yet."""
     departed: dict[str, Json] = field(default_factory=dict)
     """Deleted TrainingRuns whose MLflow run is still to be closed, as last seen."""
 
     def forget(self, uid: str) -> None:
         """Drop what is remembered of a run that is over."""
         self.published.pop(uid, None)
+        self.uploaded.pop(uid, None)
+        self.made.pop(uid, None)
         self.fresh_marks.discard(uid)

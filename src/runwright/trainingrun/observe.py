@@ -6,10 +6,12 @@ from datetime import datetime
 from runwright.apis.v1alpha1 import TrainingRun
 from runwright.ports import Cluster, Json, Key, Kind, Trackers, TrackingServer
 from runwright.trainingrun import manifests
+from runwright.trainingrun.environment import job_name
 from runwright.trainingrun.memory import Memory
 from runwright.trainingrun.observed import JobView, Observed, PodView, Problem
 from runwright.trainingrun.options import Options
 from runwright.trainingrun.policies.publishing import due_in
+from runwright.trainingrun.records import running_attempt
 
 
 async def observe(
@@ -21,7 +23,10 @@ async def observe(
     server, server_problem = find_server(run, cluster, options)
     source, source_problem = None, None
     if status.attempt and status.attempt not in jobs and not (status.phase and status.phase.terminal):
-        source, source_problem = await _source(run, cluster)
+        if (missed := await _missed_job(run, cluster)) is not None:
+            jobs[status.attempt] = missed
+        elif running_attempt(status) is None:
+            source, source_problem = await _source(run, cluster)
     tracker = trackers(server) if server is not None else None
     run_id = status.tracking.run_id if status.tracking else None
     return Observed(
@@ -36,6 +41,17 @@ async def observe(
         source_problem=source_problem,
         publish_in=due_in(status.start_time, memory.published.get(uid), now),
     )
+
+
+async def _missed_job(run: TrainingRun, cluster: Cluster) -> JobView | None:
+    """Read the attempt's Job live where its absence from the cache would be acted upon."""
+    uid, attempt = run.metadata.uid, run.status.attempt
+    has_pods = any(PodView.of(pod).attempt == attempt for pod in cluster.owned(Kind.POD, uid))
+    if running_attempt(run.status) is None and not has_pods:
+        return None  # a POST will tell
+    found = await cluster.get(Kind.JOB, Key(run.metadata.namespace, job_name(run, attempt)))
+    view = JobView.of(found) if found is not None else None
+    return view if view is not None and view.controller_uid == uid else None
 
 
 async def _pods(run: TrainingRun, cluster: Cluster, jobs: dict[int, JobView]) -> tuple[PodView, ...]:
@@ -82,14 +98,13 @@ def find_server(run: TrainingRun, cluster: Cluster, options: Options) -> tuple[T
 
 
 async def _source(run: TrainingRun, cluster: Cluster) -> tuple[Json | None, Problem | None]:
-    """Read ``source.configMap``; from the second attempt on the copy that the first one made."""
+    """Read ``source.configMap``, or the run's own copy of it once that is made."""
     spec, namespace = run.spec, run.metadata.namespace
     if spec.source is None or spec.source.config_map is None:
         return None, None
-    if run.status.attempt > 1:
-        copy = await cluster.get(Kind.CONFIG_MAP, Key(namespace, manifests.source_name(run)))
-        if copy is not None:
-            return copy, None
+    copy = await cluster.get(Kind.CONFIG_MAP, Key(namespace, manifests.source_name(run)))
+    if copy is not None:
+        return copy, None
     name = spec.source.config_map.name
     found = await cluster.get(Kind.CONFIG_MAP, Key(namespace, name))
     if found is None:

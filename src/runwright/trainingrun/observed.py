@@ -28,6 +28,12 @@ def parse_time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
+def _number(labels: Json, label: str) -> int:
+    """Read a label that ours or the Job controller's numbers; whoever edits it by hand gets 0, not a crash."""
+    text = labels.get(label, "")
+    return int(text) if text.isdecimal() else 0
+
+
 def _condition(obj: Json, kind: str) -> Json | None:
     conditions: Iterable[Json] = obj.get("status", {}).get("conditions") or ()
     return next((c for c in conditions if c["type"] == kind and c["status"] == "True"), None)
@@ -61,7 +67,7 @@ class JobView:
         return cls(
             name=meta["name"],
             uid=meta["uid"],
-            attempt=int(meta.get("labels", {}).get(LABEL_ATTEMPT, 0)),
+            attempt=_number(meta.get("labels", {}), LABEL_ATTEMPT),
             controller_uid=owner,
             created=created,
             ended=parse_time(final.get("lastTransitionTime")) if final else None,
@@ -131,8 +137,8 @@ class PodView:
         return cls(
             name=meta["name"],
             uid=meta["uid"],
-            attempt=int(labels.get(LABEL_ATTEMPT, 0)),
-            index=int(labels.get("batch.kubernetes.io/job-completion-index", 0)),
+            attempt=_number(labels, LABEL_ATTEMPT),
+            index=_number(labels, "batch.kubernetes.io/job-completion-index"),
             node=pod.get("spec", {}).get("nodeName", ""),
             phase=status.get("phase", "Pending"),
             reason=status.get("reason", ""),
@@ -179,7 +185,7 @@ class Observed:
     """Whether an earlier try may already have made the MLflow run (False only right after the mark was written by
     this very process): search before creating."""
     source: Json | None = None
-    """The ConfigMap with the code: the user's, or from the second attempt on this run's own copy of it."""
+    """The ConfigMap with the code: the user's, or this run's own copy of it once that is made."""
     source_problem: Problem | None = None
     name_conflict: Problem | None = None
     """A name this run needs belongs to somebody else."""

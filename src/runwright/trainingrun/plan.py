@@ -191,6 +191,8 @@ class Outcome:
     refused: Problem | None = None
     """The API server's refusal of a child object (quota, policy): reason and message."""
     log_tail: str = ""
+    adopted: bool = False
+    """A Job that was there already was taken for this run's: what it says was not observed yet."""
     closed: bool = False
     best: tuple[float, int] | None = None
     """Best value of the objective over its whole history, and its step."""

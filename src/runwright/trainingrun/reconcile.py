@@ -14,6 +14,7 @@ from runwright.trainingrun.decide import decide
 from runwright.trainingrun.memory import Memory
 from runwright.trainingrun.notes import notes
 from runwright.trainingrun.observe import observe
+from runwright.trainingrun.observed import JobView
 from runwright.trainingrun.options import Options
 from runwright.trainingrun.parse import parse
 from runwright.trainingrun.plan import Marked
@@ -51,10 +52,18 @@ class TrainingRunReconciler:
             TransientError, ConflictError: try again.
             InvalidObjectError: the stored object does not parse.
         """
+        left = orphans.departed(key, self._memory)
+        body = self._cluster.cached(Kind.TRAINING_RUN, key) if not left else None
+        body = body or await self._cluster.get(Kind.TRAINING_RUN, key)
         farewell = await orphans.close_departed(
-            key, self._cluster, self._trackers, self._memory, self._options, self._clock()
+            left,
+            body,
+            self._cluster,
+            self._trackers,
+            self._memory,
+            options=self._options,
+            now=self._clock(),
         )
-        body = self._cluster.cached(Kind.TRAINING_RUN, key) or await self._cluster.get(Kind.TRAINING_RUN, key)
         if body is None or "deletionTimestamp" in body["metadata"]:
             return farewell
         again: float | None = 0.0
@@ -82,11 +91,18 @@ class TrainingRunReconciler:
                 await self._cluster.post_event(Kind.TRAINING_RUN, body, note)
         if isinstance(plan.verdict, Marked):
             self._memory.fresh_marks.add(uid)
-        if outcome.tracker_problem or outcome.tracker_refusal:
-            waits = not records.closed(status) and (status.phase is None or status.phase.terminal or not status.attempt)
-            return body, TRACKER_RETRY if waits else plan.requeue_after
+        ended = status.phase is not None and status.phase.terminal
+        if not records.closed(status) and (ended or not status.attempt) and not (plan.again and seen.remaining):
+            if outcome.tracker_problem:
+                return body, TRACKER_RETRY
+            if outcome.tracker_refusal:
+                return body, STUCK_RETRY
         if outcome.conflict is not None or outcome.refused is not None:
             return body, STUCK_RETRY
+        if outcome.adopted:
+            # What was read at adoption comes as no news from the watch. A Job without our labels is in no cache.
+            known = (JobView.of(job).attempt for job in self._cluster.owned(Kind.JOB, uid))
+            return body, 0.0 if run.status.attempt in known else STUCK_RETRY
         return body, 0.0 if plan.again else plan.requeue_after
 
     def departed(self, body: Json) -> None:
@@ -100,14 +116,13 @@ class TrainingRunReconciler:
         """
         key = Key(tracked.tags.get(TAG_NAMESPACE, ""), tracked.tags.get(TAG_NAME, ""))
         uid = tracked.tags.get(TAG_UID, "")
+        before = self._cluster.cached(Kind.TRAINING_RUN, key)
         body = await self._cluster.get(Kind.TRAINING_RUN, key)
         if body is not None and body["metadata"]["uid"] == uid:
-            status = parse(body).status
-            if status.phase is None or not status.phase.terminal:
-                return "leave"
-            return tracked.status if tracked.status != "RUNNING" else "reconcile"
+            news = before is None or before["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]
+            return orphans.judge(tracked, parse(body).status, news=news, busy=orphans.pods_remain(uid, self._cluster))
         if orphans.pods_remain(uid, self._cluster):
-            return "leave"
+            return "wait"
         return tracked.status if tracked.status != "RUNNING" else "KILLED"
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import yaml
 
-from runwright.apis.v1alpha1 import Condition, TrainingRun, TrainingRunSpec, TrainingRunStatus
+from runwright.apis.v1alpha1 import Condition, Phase, TrainingRun, TrainingRunSpec, TrainingRunStatus
 from runwright.apis.v1alpha1.trainingrun_status import AttemptStatus
 from runwright.names import (
     TAG_ATTEMPT,
@@ -17,7 +17,7 @@ from runwright.names import (
     TAG_SPEC_HASH,
     TAG_UID,
 )
-from runwright.ports import NewRun, TrackingServer
+from runwright.ports import NewRun, RunStatus, TrackingServer
 from runwright.trainingrun.manifests import spec_hash
 from runwright.trainingrun.options import Options
 
@@ -25,6 +25,11 @@ __all__ = ["TAG_ATTEMPT", "TAG_REASON"]
 
 CREATING_RUN: Final = "CreatingRun"
 RUN_CLOSED: Final = "RunClosed"
+MLFLOW_STATE: Final[Mapping[Phase, RunStatus]] = {
+    Phase.SUCCEEDED: "FINISHED",
+    Phase.FAILED: "FAILED",
+    Phase.CANCELLED: "KILLED",
+}
 
 
 def condition(status: TrainingRunStatus, kind: str) -> Condition | None:
@@ -35,6 +40,11 @@ def condition(status: TrainingRunStatus, kind: str) -> Condition | None:
 def marked(status: TrainingRunStatus) -> bool:
     """Whether a request to create the MLflow run may have gone out."""
     return condition(status, "TrackingAvailable") is not None
+
+
+def mlflow_state(phase: Phase, reason: str) -> RunStatus:
+    """MLflow's state of a run that ended in this phase for this reason."""
+    return "KILLED" if reason == "Cancelled" else MLFLOW_STATE[phase]
 
 
 def closed(status: TrainingRunStatus) -> bool:
@@ -63,6 +73,11 @@ def parameters(spec: TrainingRunSpec) -> Mapping[str, str]:
     return {**seed, **spec.parameters}
 
 
+def changing_tags(run: TrainingRun) -> Mapping[str, str]:
+    """Tags that may change during a run: the manifest's, and the number of the attempt."""
+    return {**run.spec.tracking.tags, TAG_ATTEMPT: str(max(run.status.attempt, 1))}
+
+
 def experiment_name(run: TrainingRun, server: TrackingServer) -> str:
     """Name of the MLflow experiment: on a stack shared by namespaces they are told apart by a prefix."""
     namespace = run.metadata.namespace
@@ -84,6 +99,7 @@ def new_run(run: TrainingRun, server: TrackingServer, options: Options, now: dat
         TAG_NAMESPACE: meta.namespace,
         TAG_NAME: meta.name,
         TAG_SPEC_HASH: spec_hash(spec),
+        TAG_ATTEMPT: "1",
     }
     if tracking.description:
         tags["mlflow.note.content"] = tracking.description

@@ -35,6 +35,8 @@ from runwright.trainingrun.policies.waiting import INITIALIZING, why_waiting
 
 KEPT_ATTEMPTS: Final = 10
 MESSAGE_LIMIT: Final = 1024
+URL_LIMIT: Final = 2048
+UNREACHABLE: Final = "ServerUnreachable"
 OUTCOMES: Final = {"Succeeded": "Succeeded", "Failure": "Failed", "Disruption": "Disrupted"}
 TRACKER_REASONS: Final = frozenset({"StackNotFound", "StackNotReady", "NoStack"})
 WAITING_FOR_RUN: Final = Problem("WaitingForTracking", "its MLflow run is being created")
@@ -120,7 +122,7 @@ def _begun(step: Step, attempt: int) -> Told:
             experiment_id=made.experiment_id,
             experiment=records.experiment_name(run, step.seen.server),
             run_id=made.run_id,
-            url=run_url(step.seen.server, made.experiment_id, made.run_id),
+            url=run_url(step.seen.server, made.experiment_id, made.run_id)[:URL_LIMIT],
         )
     if old.resolved is None:
         changed["resolved"] = Resolved(image=run.spec.image, spec_hash=manifests.spec_hash(run.spec))
@@ -229,22 +231,25 @@ def _tracking(step: Step, status: TrainingRunStatus) -> Says | None:
     if not step.options.tracking:
         return None
     outcome, seen = step.outcome, step.seen
+    if outcome.closed and not outcome.tracker_problem:
+        told = "the MLflow run has its terminal state" if outcome.run else "the MLflow run is gone from the server"
+        return Says("True", records.RUN_CLOSED, told)
+    if records.closed(status):
+        return None
     if seen.server is None:
         problem = seen.server_problem
         return Says("False", problem.reason, problem.message) if problem else None
     if outcome.tracker_refusal:
         return Says("False", "Refused", outcome.tracker_refusal)
-    if problem_text := outcome.tracker_problem or (seen.tracker_problem if not outcome.closed else ""):
-        if records.closed(status):
-            return None
-        return Says("False", "ServerUnreachable", problem_text)
+    answered = outcome.run is not None and not outcome.tracker_problem
+    if not answered and (text := seen.tracker_problem or outcome.tracker_problem):
+        before = records.condition(status, "TrackingAvailable")
+        if not seen.tracker_problem and before is not None and before.reason == UNREACHABLE:
+            return None  # each call fails in its own words; the breaker's are the ones to show
+        return Says("False", UNREACHABLE, text)
     run_id = status.tracking.run_id if status.tracking else None
     if run_id is None:
         return Says("Unknown", records.CREATING_RUN, "the MLflow run is being created")
-    if outcome.closed:
-        return Says("True", records.RUN_CLOSED, "the MLflow run has its terminal state")
-    if records.closed(status):
-        return None
     tracked = outcome.run or seen.tracked
     if tracked is not None and tracked.deleted:
         return Says("False", "RunDeleted", f"MLflow run {run_id} was deleted; restore it in MLflow to see metrics")
@@ -255,7 +260,7 @@ def _measured(step: Step, status: TrainingRunStatus, phase: Phase) -> dict[str, 
     """Metrics, objective and progress, when they are due."""
     tracked = step.outcome.run or step.seen.tracked
     if tracked is None:
-        return {"progress": _whole(status)} if phase is Phase.SUCCEEDED and status.progress else {}
+        return {"progress": _whole(status)} if phase is Phase.SUCCEEDED else {}
     if step.seen.publish_in > 0 and not phase.terminal and phase is step.run.status.phase:
         return {}
     record = records.running_attempt(status)
@@ -265,6 +270,8 @@ def _measured(step: Step, status: TrainingRunStatus, phase: Phase) -> dict[str, 
     changed = measures.measured(step.run.spec, status, tracked.metrics, ran, step.outcome.best)
     if phase is Phase.SUCCEEDED:
         changed["progress"] = _whole(status.model_copy(update=changed))
+    elif changed["metrics"] == status.metrics and step.outcome.best is None:
+        return {}  # only the clock moved, and with it the remaining time
     return changed
 
 

@@ -1,13 +1,20 @@
 """How far a run is, from what it logs: a metric ``progress`` (0 to 1), or ``epoch`` with a parameter ``epochs``."""
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
+from runwright.apis.v1alpha1.common import SAFE_MAX
 from runwright.apis.v1alpha1.trainingrun_status import ProgressStatus
 from runwright.ports import Metric
 
+TELLING: Final = ("progress", "epoch")
+"""Metrics that tell how far a run is."""
 TOTALS: Final = ("epochs", "max_epochs", "num_train_epochs", "num_epochs")
 """Parameter names that hold the number of epochs (plain scripts, Lightning, transformers)."""
+
+LONGEST: Final = 10 * 365 * 86400.0
+"""Seconds; a remaining time beyond ten years says nothing."""
 
 
 def progress(metrics: Mapping[str, Metric], parameters: Mapping[str, str], ran_seconds: float) -> ProgressStatus | None:
@@ -23,15 +30,16 @@ def progress(metrics: Mapping[str, Metric], parameters: Mapping[str, str], ran_s
         done = step / total
     else:
         return None
-    remaining = round(ran_seconds * (1 - done) / done) if done > 0 and ran_seconds > 0 else None
+    remaining = ran_seconds * (1 - done) / done if done > 0 and ran_seconds > 0 else math.inf
+    seconds = round(remaining) if remaining < LONGEST else None
     return ProgressStatus(
-        percentage=int(done * 100 + 1e-9), step=step, total_steps=total, estimated_remaining_seconds=remaining
+        percentage=int(done * 100 + 1e-9), step=step, total_steps=total, estimated_remaining_seconds=seconds
     )
 
 
 def _total(parameters: Mapping[str, str]) -> int | None:
     for name in TOTALS:
         text = parameters.get(name, "")
-        if text.isdecimal() and int(text) > 0:
+        if text.isdecimal() and 0 < int(text) <= SAFE_MAX:
             return int(text)
     return None
