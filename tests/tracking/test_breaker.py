@@ -72,6 +72,13 @@ def test_one_probe_at_a_time_and_its_success_closes(breaker: CircuitBreaker, clo
     assert (breaker.state, breaker.problem, breaker.seconds_to_probe) == (State.CLOSED, "", 0)
 
 
+def test_a_call_that_may_not_probe_waits_for_the_one_that_may(breaker: CircuitBreaker, clock: Clock) -> None:
+    fail(breaker, weight=3)
+    clock.now += 1
+    assert breaker.admit(may_probe=False) is None
+    assert breaker.admit() is not None
+
+
 def test_an_abandoned_probe_makes_room_for_another(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, weight=3)
     clock.now += 1

@@ -170,9 +170,26 @@ async def test_no_more_calls_are_under_way_than_the_server_takes(server: Server)
 
     server.script = [count]
     limited = Transport(server.uri, ClientSettings(concurrency=3))
-    await asyncio.gather(*(limited.call("GET", "runs/get") for _ in range(30)))
+    await asyncio.gather(*(limited.call("POST", "runs/create") for _ in range(30)))
     await limited.aclose()
     assert most == 3
+
+
+async def test_reads_do_not_queue_behind_writes(server: Server) -> None:
+    gate = asyncio.Event()
+
+    async def slow_writes(request: web.Request) -> web.Response:
+        if request.path.endswith("runs/create"):
+            await gate.wait()
+        return await ok(request)
+
+    server.script = [slow_writes]
+    transport = Transport(server.uri, ClientSettings(concurrency=2))
+    writes = [asyncio.create_task(transport.call("POST", "runs/create")) for _ in range(10)]
+    assert await transport.call("POST", "runs/search") == {"fine": True}
+    gate.set()
+    await asyncio.gather(*writes)
+    await transport.aclose()
 
 
 @pytest.mark.parametrize("uri", ["mlflow:5000", "ftp://mlflow", "", "http://", "sqlite:///x.db", "http://a:b:c"])

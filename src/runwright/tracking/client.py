@@ -3,6 +3,7 @@
 MLflow's own client is synchronous and blocks for minutes when the server is away (measured: 248 s for one call).
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,8 @@ from runwright.tracking.transport import Transport
 View = Literal["ACTIVE_ONLY", "ALL"]
 PAGE: Final = 1000
 """Runs per answer: 4 MB of JSON at 4 kB each. Page size makes no difference to the server's total time."""
+CONVERTED_AT_ONCE: Final = 100
+"""Runs, at 0.04 ms each."""
 HISTORY_PAGE: Final = 10_000
 EXPERIMENT_PAGE: Final = 5000
 
@@ -110,7 +113,11 @@ class MLflowClient:
             "run_view_type": view,
             "max_results": PAGE,
         }
-        return [_run(raw) for raw in await self._pages("POST", "runs/search", query, "runs")]
+        found: list[StoredRun] = []
+        for chunk in convert.chunks(await self._pages("POST", "runs/search", query, "runs"), CONVERTED_AT_ONCE):
+            found += map(_run, chunk)
+            await asyncio.sleep(0)  # others of the event loop get their turn
+        return found
 
     async def update_run(self, run_id: str, status: RunStatus, end_time: datetime) -> None:
         """Set state and end time.

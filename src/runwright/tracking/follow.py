@@ -21,7 +21,7 @@ class Look:
     run_id: str
     status: RunStatus
     end_time: datetime
-    due: float
+    due: float = 0.0
     left: int = LOOKS
 
 

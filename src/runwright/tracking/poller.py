@@ -122,8 +122,7 @@ class Poller:
         followed = self._tracker.followed
         followed.looked(look)
         if changed and look.left > 1 and look.run_id not in followed.run_ids:
-            due = self._clock() + self._tracker.second_look_seconds
-            followed.look_again(replace(look, due=due, left=look.left - 1))
+            self._tracker.look_again(replace(look, left=look.left - 1))
 
     def _interval(self) -> float:
         settings = self._settings

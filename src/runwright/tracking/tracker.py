@@ -1,8 +1,10 @@
 """`ports.Tracker` over one MLflow server."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -149,9 +151,14 @@ class MLflowTracker:
         if not closed:
             log.warning("MLflow run %s is gone from %s; nothing to close", run_id, self.transport.name)
             return
-        due = self.clock() + self.second_look_seconds
-        self.followed.look_again(Look(run_id=run_id, status=status, end_time=end_time, due=due))
+        self.look_again(Look(run_id=run_id, status=status, end_time=end_time))
         self.on_work()
+
+    def look_again(self, look: Look) -> None:
+        """Plan a second look, at one of few moments: the looks of a moment share a search."""
+        step = self.second_look_seconds / 2
+        due = math.ceil((self.clock() + self.second_look_seconds) / step) * step
+        self.followed.look_again(replace(look, due=due))
 
     async def _close(
         self, experiment_id: str, run_id: str, status: RunStatus, end_time: datetime, tags: Mapping[str, str]

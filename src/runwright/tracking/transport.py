@@ -19,6 +19,7 @@ from runwright.tracking import answers, metrics
 from runwright.tracking.breaker import BreakerSettings, CircuitBreaker
 
 UPLOAD: Final = "artifacts"
+READS: Final = frozenset({"runs/search", "runs/get", "experiments/search", "metrics/get-history"})
 ATTEMPTS: Final = 3
 """Tries of a call that may be repeated; what a short restart of the server takes is left to the caller's queue."""
 RETRY_SECONDS: Final = (0.2, 0.6)
@@ -39,6 +40,8 @@ class ClientSettings:
     """uvicorn closes idle connections after 5 s without a word; ours must be gone before."""
     concurrency: int = 8
     """MLflow runs one worker with a pool of threads; more in flight only makes the time-outs start earlier."""
+    read_concurrency: int = 4
+    """Reads are few, being shared, and must not queue behind a thousand new runs: polling would go blind."""
     upload_concurrency: int = 4
     trust_env: bool = False
     """Whether HTTP_PROXY and friends apply. Off: the server is normally a Service of the same cluster, and the
@@ -60,7 +63,8 @@ class Transport:
         self._settings = settings
         self._on_request = on_request
         self._session: aiohttp.ClientSession | None = None
-        self._calls = asyncio.Semaphore(settings.concurrency)
+        self._writes = asyncio.Semaphore(settings.concurrency)
+        self._reads = asyncio.Semaphore(settings.read_concurrency)
         self._uploads = asyncio.Semaphore(settings.upload_concurrency)
         self.breaker = CircuitBreaker(settings.breaker, clock=clock)
         try:
@@ -104,7 +108,7 @@ class Transport:
             seconds=self._settings.total_seconds,
             attempts=ATTEMPTS if repeatable else 1,
         )
-        async with self._calls:
+        async with self._reads if name in READS else self._writes:
             return await self._guarded(request)
 
     async def put(self, path: str, content: bytes) -> None:
@@ -123,19 +127,21 @@ class Transport:
 
     async def _guarded(self, request: "_Request") -> dict[str, Any]:
         call = request.call
-        ticket = self.breaker.admit()
+        # An upload says little about the tracking API (the artifact proxy fails when the object store does) and may
+        # take a minute, so it neither probes nor counts.
+        upload = call == UPLOAD
+        ticket = self.breaker.admit(may_probe=not upload)
         if ticket is None:
             metrics.REQUESTS.labels(call, "rejected").inc()
             raise TrackerUnavailableError(self.breaker.problem or f"MLflow at {self.name} is being probed")
         try:
             answer = await self._attempts(request, 1 if self.breaker.is_probe(ticket) else request.attempts)
         except RefusedError:
-            self.breaker.succeeded(ticket)
+            self._answered(ticket, upload=upload)
             metrics.REQUESTS.labels(call, "refused").inc()
             raise
         except _FailedError as error:
-            # The artifact proxy fails when the object store does; the tracking API may well be fine.
-            if call == UPLOAD and error.answered:
+            if upload:
                 self.breaker.abandoned(ticket)
             else:
                 self.breaker.failed(ticket, str(error), weight=error.weight)
@@ -144,9 +150,15 @@ class Transport:
         except BaseException:
             self.breaker.abandoned(ticket)
             raise
-        self.breaker.succeeded(ticket)
+        self._answered(ticket, upload=upload)
         metrics.REQUESTS.labels(call, "ok").inc()
         return answer
+
+    def _answered(self, ticket: int, *, upload: bool) -> None:
+        if upload:
+            self.breaker.abandoned(ticket)
+        else:
+            self.breaker.succeeded(ticket)
 
     async def _attempts(self, request: "_Request", attempts: int) -> dict[str, Any]:
         for attempt in range(1, attempts + 1):
@@ -186,7 +198,7 @@ class Transport:
                 )
         except answers.BadAnswerError as error:
             weight = self._settings.breaker.threshold if error.everywhere else 1
-            raise _FailedError(str(error), retry=error.retry, weight=weight, answered=True) from error
+            raise _FailedError(str(error), retry=error.retry, weight=weight) from error
         except TimeoutError as error:
             what = f"no answer within {request.seconds:g} s"
             raise self._failed(what, retry=False, weight=TIMEOUT_WEIGHT) from error
@@ -230,11 +242,8 @@ class _Request:
 
 
 class _FailedError(Exception):
-    def __init__(
-        self, message: str, *, retry: bool, weight: int = 1, reset: bool = False, answered: bool = False
-    ) -> None:
+    def __init__(self, message: str, *, retry: bool, weight: int = 1, reset: bool = False) -> None:
         super().__init__(message)
         self.retry = retry
         self.weight = weight
         self.reset = reset
-        self.answered = answered
