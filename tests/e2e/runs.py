@@ -79,7 +79,7 @@ class Runs:
 
     def pods(self, name: str) -> list[dict[str, Any]]:
         """Pods of a run."""
-        return self.kubectl.list("pods", self.namespace, f"runwright.dev/run={name}")
+        return self.kubectl.objects("pods", self.namespace, f"runwright.dev/run={name}")
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:

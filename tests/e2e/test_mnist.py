@@ -98,5 +98,5 @@ async def test_applying_the_same_manifest_again_trains_once(
     last = runs.closed(name, "Succeeded", 300)
     assert "unchanged" in runs.apply(text)
     assert run_id(first) == run_id(last)
-    assert len(kubectl.list("jobs", namespace)) == 1
+    assert len(kubectl.objects("jobs", namespace)) == 1
     assert len(mlflow.runs(f"{namespace}/mnist")) == 1

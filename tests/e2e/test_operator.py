@@ -19,7 +19,7 @@ TWENTY_STEPS = """
 
 
 def operator_pod(kubectl: Kubectl) -> str:
-    pods = kubectl.list("pods", deploy.OPERATOR_NAMESPACE, "app.kubernetes.io/name=runwright")
+    pods = kubectl.objects("pods", deploy.OPERATOR_NAMESPACE, "app.kubernetes.io/name=runwright")
     live = [p["metadata"]["name"] for p in pods if "deletionTimestamp" not in p["metadata"]]
     return str(live[0]) if live else ""
 
@@ -38,7 +38,7 @@ async def test_killing_the_operator_changes_nothing_in_the_outcome(
     assert (status["objective"]["value"], status["objective"]["step"]) == ("0.05", 20)
     assert mlflow.run(run_id(status))["status"] == "FINISHED"
     assert len(mlflow.runs(namespace)) == 1
-    assert len(kubectl.list("jobs", namespace)) == 1
+    assert len(kubectl.objects("jobs", namespace)) == 1
 
 
 async def test_a_new_version_with_another_pod_template_leaves_running_jobs_alone(
@@ -46,11 +46,11 @@ async def test_a_new_version_with_another_pod_template_leaves_running_jobs_alone
 ) -> None:
     runs.apply(manifest("stays", TWENTY_STEPS))
     runs.phase("stays", "Running")
-    before = kubectl.list("jobs", namespace)[0]
+    before = kubectl.objects("jobs", namespace)[0]
     deploy.upgrade_operator(kubectl, "--set", "clusterDomain=another.local")
     try:
         runs.closed("stays", "Succeeded", 180)
-        after = kubectl.list("jobs", namespace)[0]
+        after = kubectl.objects("jobs", namespace)[0]
         assert after["metadata"]["uid"] == before["metadata"]["uid"]
         assert after["metadata"]["generation"] == before["metadata"]["generation"]
         managers = {f["manager"] for f in after["metadata"]["managedFields"] if f.get("subresource") != "status"}
@@ -66,7 +66,7 @@ async def test_events_tell_the_story(kubectl: Kubectl, runs: Runs, namespace: st
     runs.closed("told", "Succeeded")
 
     def reasons() -> set[str]:
-        events = kubectl.list("events", namespace)
+        events = kubectl.objects("events", namespace)
         return {e["reason"] for e in events if e["involvedObject"]["kind"] == "TrainingRun"}
 
     wait_for("three events", lambda: {"RunCreated", "Succeeded"} <= reasons(), 30)

@@ -95,7 +95,7 @@ class Kubectl:
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
-    def list(self, kind: str, namespace: str, selector: str = "") -> list[dict[str, Any]]:
+    def objects(self, kind: str, namespace: str, selector: str = "") -> list[dict[str, Any]]:
         """Read the objects of a kind in a namespace."""
         extra = ["-l", selector] if selector else []
         answer = json.loads(self("-n", namespace, "get", kind, "-o", "json", *extra))
