@@ -6,7 +6,6 @@ resource versions, uid preconditions, ownership, selectors of watches, late even
 substitute for the real API server and node: tests/contract and tests/e2e run the same code there.
 """
 
-import copy
 import heapq
 import itertools
 from collections.abc import Callable
@@ -36,6 +35,11 @@ CHILDREN: Final = (Kind.JOB, Kind.POD, Kind.SERVICE, Kind.CONFIG_MAP)
 Fault = Literal["crash-before", "crash-after", "lost-before", "lost-after", "pause"]
 """What happens to a mutating call: the operator dies before it is sent or after it took effect; the request or its
 answer is lost; the caller is paused before it is sent."""
+
+
+def _copy(obj: Json) -> dict[str, Any]:
+    """Copy as deep as anything is ever changed; stored objects themselves never are."""
+    return {**obj, "metadata": dict(obj["metadata"])}
 
 
 class CrashError(BaseException):
@@ -144,14 +148,13 @@ class World:
     # ------------------------------------------------------------------------------------------------ API server
 
     def find(self, kind: Kind, key: Key) -> Json | None:
-        found = self.objects.get((kind, key))
-        return copy.deepcopy(found) if found is not None else None
+        return self.objects.get((kind, key))
 
     def all(self, kind: Kind) -> list[dict[str, Any]]:
         return [obj for (k, _), obj in self.objects.items() if k is kind]
 
     def create(self, kind: Kind, obj: Json) -> Json:
-        new = copy.deepcopy(dict(obj))
+        new = _copy(obj)
         meta = new["metadata"]
         key = Key(meta["namespace"], meta["name"])
         if (kind, key) in self.objects:
@@ -162,7 +165,7 @@ class World:
         self._store(kind, key, new, "ADDED")
         if kind is Kind.JOB:
             self._made.add(meta["uid"])
-        return copy.deepcopy(new)
+        return new
 
     def apply_status(self, kind: Kind, obj: Json) -> Json:
         meta = obj["metadata"]
@@ -171,11 +174,11 @@ class World:
         if stored is None or stored["metadata"]["resourceVersion"] != meta["resourceVersion"]:
             raise ConflictError(f"{kind.kind} {key} changed")
         if stored.get("status") != obj["status"]:
-            self.update(kind, key, lambda new: new.update(status=copy.deepcopy(obj["status"])))
+            self.update(kind, key, lambda new: new.update(status=obj["status"]))
             if kind is Kind.TRAINING_RUN:
                 TrainingRunStatus.from_dict(obj["status"])
                 self.phases.append(obj["status"]["phase"])
-        return copy.deepcopy(self.objects[kind, key])
+        return self.objects[kind, key]
 
     def delete(self, kind: Kind, key: Key, uid: str = "") -> Json | None:
         """Delete in the background: a pod ends first, anything else is gone at once."""
@@ -187,16 +190,16 @@ class World:
                 self.update(kind, key, lambda new: new["metadata"].update(deletionTimestamp=self.stamp))
                 pod_uid = stored["metadata"]["uid"]
                 self.after(self.grace, lambda: self._end(key, pod_uid, 143))
-            return copy.deepcopy(self.objects[kind, key])
+            return self.objects[kind, key]
         del self.objects[kind, key]
-        gone = copy.deepcopy(stored)
+        gone = _copy(stored)
         gone["metadata"]["resourceVersion"] = str(next(self._counter))
         if keeps(kind, stored):
             self._emit(kind, "DELETED", gone)
         return None
 
     def update(self, kind: Kind, key: Key, change: Callable[[dict[str, Any]], Any]) -> None:
-        new = copy.deepcopy(self.objects[kind, key])
+        new = _copy(self.objects[kind, key])
         change(new)
         self._store(kind, key, new, "MODIFIED")
 
@@ -208,13 +211,13 @@ class World:
             self._emit(kind, event_type, new)
         elif old is not None and keeps(kind, old):
             # It leaves a filtered watch: DELETED, with the previous state under the new version.
-            left = copy.deepcopy(old)
+            left = _copy(old)
             left["metadata"]["resourceVersion"] = new["metadata"]["resourceVersion"]
             self._emit(kind, "DELETED", left)
 
     def _emit(self, kind: Kind, event_type: str, obj: Json) -> None:
         for watcher in self.watchers:
-            watcher.notice(kind, event_type, copy.deepcopy(obj))
+            watcher.notice(kind, event_type, obj)
 
     # ------------------------------------------------------------------------------------------------ controllers
 
@@ -299,7 +302,7 @@ class World:
                 "labels": {**template["metadata"]["labels"], INDEX: str(index)},
                 "ownerReferences": [{"uid": meta["uid"], "controller": True}],
             },
-            "spec": copy.deepcopy(template["spec"]),
+            "spec": template["spec"],
             "status": {"phase": "Pending"},
         }
         uid = self.create(Kind.POD, pod)["metadata"]["uid"]
