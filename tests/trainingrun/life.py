@@ -24,7 +24,7 @@ def manifest(key: Key = KEY, **spec: Any) -> dict[str, Any]:
         "spec": {
             "image": "trainer:1",
             "command": ["python", "train.py"],
-            "parameters": {"lr": "0.1", "epochs": "4"},
+            "parameters": {"lr": "0.1", "epochs": "2"},
             "objective": {"metric": "accuracy", "direction": "Maximize"},
             "podsTTLSecondsAfterFinished": 600,
             **spec,

@@ -68,31 +68,33 @@ class ModelCluster:
         return found
 
     async def create(self, kind: Kind, obj: Json) -> Json:
-        self._fence()
         name = f"create {kind.kind} {obj['metadata']['name']}"
-        answer = await self._world.mutate(name, lambda: self._world.create(kind, obj))
+        answer = await self._write(name, lambda: self._world.create(kind, obj))
         self._learn(kind, answer)
         return answer
 
     async def delete(self, kind: Kind, key: Key, *, uid: str, grace_seconds: int | None = None) -> None:
-        self._fence()
-        label = f"delete {kind.kind} {key.name}"
-        answer = await self._world.mutate(label, lambda: self._world.delete(kind, key, uid))
+        answer = await self._write(f"delete {kind.kind} {key.name}", lambda: self._world.delete(kind, key, uid))
         if answer is not None:
             self._learn(kind, answer)
 
     async def apply_status(self, kind: Kind, obj: Json) -> Json:
-        self._fence()
         key = Key(obj["metadata"]["namespace"], obj["metadata"]["name"])
+        name = f"status {key} {obj['status']['phase']}"
         try:
-            answer = await self._world.mutate(
-                f"status {key} {obj['status']['phase']}", lambda: self._world.apply_status(kind, obj)
-            )
+            answer = await self._write(name, lambda: self._world.apply_status(kind, obj))
         except ConflictError:
             await self.get(kind, key)
             raise
         self._learn(kind, answer)
         return answer
+
+    async def _write(self, label: str, commit: Callable[[], T]) -> T:
+        def checked() -> T:
+            self._fence()
+            return commit()
+
+        return await self._world.mutate(label, checked)
 
     async def pod_log(self, key: Key, *, tail_lines: int | None = None, limit_bytes: int | None = None) -> str:
         return "epoch 1\nepoch 2\n" if self._world.find(Kind.POD, key) is not None else ""
@@ -219,7 +221,7 @@ class Process:
     def __init__(
         self, world: World, *, options: Options = OPTIONS, lag: Mapping[Kind, float] | None = None, fenced: bool = True
     ) -> None:
-        self.world, self.alive, self.leads, self._fenced = world, True, True, fenced
+        self.world, self.alive, self.leads, self.fenced = world, True, True, fenced
         self.queue = Queue(world)
         self.options = options
         self._lag = lag or {}
@@ -249,7 +251,7 @@ class Process:
         return self.tracker
 
     def _fence(self) -> None:
-        if self._fenced and not self.leads:
+        if self.fenced and not self.leads:
             raise ClusterUnavailableError("this operator does not hold the Lease any more; it writes nothing")
 
     def _departed(self, body: Json) -> None:

@@ -57,7 +57,7 @@ class Behavior:
     disrupted: bool = False
     """The node is drained at the end instead of an exit."""
     stuck: Literal["", "Unschedulable", "Image"] = ""
-    epochs: int = 4
+    epochs: int = 2
 
 
 class Watcher(Protocol):
