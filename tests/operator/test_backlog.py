@@ -36,14 +36,15 @@ class BacklogMachine(RuleBasedStateMachine):
 
     @rule()
     def take(self) -> None:
-        for key, when in sorted(self.due.items(), key=lambda pair: pair[1]):
+        for due, when in sorted(self.due.items(), key=lambda pair: pair[1]):
             if when <= self.now:
-                del self.due[key]
-                self.wanted.append(key)
+                del self.due[due]
+                self.wanted.append(due)
         key = self.backlog.take(self.now)
         if not self.wanted:
             assert key is None
             return
+        assert key is not None
         assert key in self.wanted
         assert key not in self.running
         self.wanted.remove(key)

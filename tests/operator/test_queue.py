@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -149,10 +150,13 @@ async def test_the_same_refusal_is_logged_once(caplog: pytest.LogCaptureFixture)
         calls += 1
         raise RefusedError("spec.image: the field is wrong", status=422)
 
+    def reached(number: int) -> bool:
+        return calls == number
+
     async with running(reconcile) as queue:
         for number in range(1, 4):
             queue.add(A)
-            await until(lambda number=number: calls == number, "a try")
+            await until(partial(reached, number), "a try")
             await until(lambda: queue.running == 0, "the worker is done")
     told = [record for record in caplog.records if "spec.image" in record.getMessage()]
     assert len(told) == 1

@@ -126,6 +126,7 @@ class ApiProxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="api-proxy", daemon=True)
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._handling: set[asyncio.Task[None]] = set()
         self.port = 0
         self.seen: list[Seen] = []
 
@@ -184,10 +185,23 @@ class ApiProxy:
     async def _stop(self) -> None:
         assert self._runner is not None
         assert self._session is not None
+        for task in list(self._handling):
+            task.cancel()
+        await asyncio.gather(*self._handling, return_exceptions=True)
         await self._runner.cleanup()
         await self._session.close()
+        await asyncio.sleep(0.25)  # TLS connections close some rounds of the loop later (aiohttp's documentation)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None
+        self._handling.add(task)
+        try:
+            return await self._spoil(request)
+        finally:
+            self._handling.discard(task)
+
+    async def _spoil(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         seen = Seen(request.method, request.path, dict(request.query), body)
         self.seen.append(seen)

@@ -51,7 +51,7 @@ def install(control_plane: ControlPlane) -> Path:
 
 def _rbac() -> Iterator[tuple[str, dict[str, Any]]]:
     subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}
-    meta = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "runwright"}}
+    meta: dict[str, Any] = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "runwright"}}
     ref = {"apiGroup": "rbac.authorization.k8s.io", "name": "runwright"}
     rules = [_rule(right) for right in (*NAMESPACED, LEASE, CLUSTER_ID)]
     yield f"{RBAC}/clusterroles/runwright", {**meta, "kind": "ClusterRole", "rules": rules}

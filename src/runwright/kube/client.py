@@ -124,8 +124,7 @@ class Client:
             self._observe(verb, resource, status, time.monotonic() - started)
         if status < HTTPStatus.BAD_REQUEST:
             return data
-        if status == HTTPStatus.UNAUTHORIZED:  # the token has just been replaced, most likely
-            self.connection.expire()
+        # After a 401 the credentials are read again.
         refused_unseen = status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
         error = _error(verb, resource, status, data)
         repeatable = refused_unseen or (method == "GET" and isinstance(error, ClusterUnavailableError))

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
-from kubernetes.aio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigLoader
+from kubernetes.aio.config.kube_config import KubeConfigLoader
 
 from runwright.errors import ConfigurationError
 
@@ -54,12 +55,13 @@ class Connection:
         # Python 3.13 refuses CA certificates without key identifiers, which Go accepts and clusters have.
         configuration.disable_strict_ssl_verification = True
         in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ
+        where = os.environ.get("KUBECONFIG") or "~/.kube/config"
         try:
             if in_cluster:
                 load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
                 return cls(configuration)
             loader = await load_kube_config(  # type: ignore[no-untyped-call]
-                client_configuration=configuration, persist_config=False
+                config_file=where, client_configuration=configuration, persist_config=False
             )
         except (ConfigException, OSError, ValueError, AttributeError, TypeError, yaml.YAMLError) as error:
             if in_cluster:
@@ -67,7 +69,6 @@ class Connection:
                 raise ConfigurationError(
                     f"The pod's ServiceAccount token cannot be read ({error}): {remedy}"
                 ) from error
-            where = os.environ.get("KUBECONFIG", KUBE_CONFIG_DEFAULT_LOCATION)
             if not _exists(where):
                 raise ConfigurationError(
                     f"No kubeconfig at {where} and not in a pod: set KUBECONFIG to a file that names the cluster"
@@ -94,10 +95,6 @@ class Connection:
             value = self.configuration.api_key.get("BearerToken")
         return value.strip() if value else None
 
-    def expire(self) -> None:
-        """Read the credentials again at the next request (the server answered 401)."""
-        self._refresh_at = 0.0
-
     async def _reload(self, loader: KubeConfigLoader) -> None:
         try:
             await loader.load_and_set(self.configuration)  # type: ignore[no-untyped-call]
@@ -111,7 +108,10 @@ class Connection:
         value = await self.authorization()
         if value:
             request.headers["Authorization"] = value
-        return await handler(request)
+        response = await handler(request)
+        if response.status == HTTPStatus.UNAUTHORIZED:  # the token has just been replaced, most likely
+            self._refresh_at = 0.0
+        return response
 
     def session(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
         """Make an HTTP session with this TLS context, credentials and bound on connections; the caller closes it."""
