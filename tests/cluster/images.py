@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.cluster import golang, paths
 from tests.cluster.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 _SKIPPED_FOLDERS = {"__pycache__", ".git", ".venv"}
 _COPY = re.compile(r"^\s*(?:COPY|ADD)\s+(.*)$", re.IGNORECASE | re.MULTILINE)
@@ -72,7 +75,7 @@ IMAGES: Mapping[str, Image] = {
         Image("runwright/object-store:minio", "object-store", "images/object-store", programs=("minio",)),
         Image("runwright/mlflow:3.17.2", "mlflow", "images/mlflow"),
         Image("runwright/operator:0.1.0", "operator", "."),
-        Image("runwright/trainer:0.1.0", "trainer", "."),
+        Image("runwright/trainer:0.1.0", "trainer", ".", bare_arguments={"TORCH": "debian"}),
     )
 }
 

@@ -11,7 +11,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.cluster import addons, buildah, cgroups, golang, leftovers, network
 from tests.cluster.controlplane import ControlPlane, Settings, free_ports
@@ -22,7 +22,7 @@ from tests.cluster.process import Daemons
 from tests.cluster.shell import replace_file, run, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tests.cluster.steps import Steps
 
@@ -75,12 +75,16 @@ class Node:
             service_cidr=network.SERVICE_CIDR,
             service_address=network.SERVICE_ADDRESS,
             die_with_parent=False,
+            # The node's name is no host name that DNS knows; logs, exec and port-forward go to its address.
+            extra_arguments=("--kubelet-preferred-address-types=InternalIP",),
         )
         return ControlPlane(self.directory / "control-plane", settings)
 
     def healthy(self) -> bool:
         """Tell whether everything runs and the node is Ready."""
-        if not all(self.daemons.pid(name) for name in ("containerd", "kubelet", "kube-proxy", "coredns", "provisioner")):
+        if not all(
+            self.daemons.pid(name) for name in ("containerd", "kubelet", "kube-proxy", "coredns", "provisioner")
+        ):
             return False
         try:
             return self.control_plane.client.ready() and self._node_ready()
@@ -187,13 +191,14 @@ class Node:
             for condition in node["status"].get("conditions", [])
         )
 
-    def _wait(self, name: str, condition: Any, what: str) -> None:
+    def _wait(self, name: str, condition: Callable[[], bool], what: str) -> None:
         try:
             wait_until(lambda: condition() or self.daemons.pid(name) is None, _START_SECONDS, what)
-            if self.daemons.pid(name) is None:
-                raise ClusterError(f"{name} ended")
+            reason = "" if self.daemons.pid(name) else f"{name} ended"
         except ClusterError as error:
-            raise ClusterError(f"{error}\n--- {self.daemons.log(name)}\n{self.daemons.tail(name)}") from None
+            reason = str(error)
+        if reason:
+            raise ClusterError(f"{reason}\n--- {self.daemons.log(name)}\n{self.daemons.tail(name)}")
 
     def _start(self, name: str, *words: str | Path, env: Mapping[str, str] | None = None) -> None:
         self.daemons.start(name, [self.programs[name], *words], env)

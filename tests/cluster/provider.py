@@ -33,22 +33,22 @@ class Provider(Protocol):
 
     name: str
 
-    def up(self, steps: Steps, images: Sequence[Image]) -> Cluster:
+    def up(self, steps: Steps, images: Sequence[Image], /) -> Cluster:
         """Start the cluster if it does not run, with the images on its nodes; raise ClusterError if it can't."""
 
-    def down(self, steps: Steps) -> None:
+    def down(self, steps: Steps, /) -> None:
         """Stop what `up` started and leave nothing of it."""
 
     def status(self) -> str:
         """Say in a line whether the cluster runs."""
 
-    def build(self, steps: Steps) -> None:
+    def build(self, steps: Steps, /) -> None:
         """Build the programs that the cluster is made of."""
 
-    def images(self, steps: Steps, images: Sequence[Image]) -> None:
+    def images(self, steps: Steps, images: Sequence[Image], /) -> None:
         """Build the images whose inputs changed."""
 
-    def load(self, steps: Steps, images: Sequence[Image]) -> None:
+    def load(self, steps: Steps, images: Sequence[Image], /) -> None:
         """Build images and bring them to the nodes of the running cluster."""
 
 
@@ -67,11 +67,13 @@ def choose(environment: Mapping[str, str], machine: Machine) -> str:
     """Return the provider's name: the one that `RUNWRIGHT_CLUSTER` names, or the first that can work.
 
     Raises:
-        ClusterError: If the variable is wrong, or nothing can work here; then it says for each provider what is missing.
+        ClusterError: If the variable is wrong, or nothing can work here; it then says what each provider misses.
     """
     asked = environment.get(VARIABLE) or "auto"
     if asked not in CHOICES:
-        raise ClusterError(f"{VARIABLE}={asked} is none of {', '.join(CHOICES)}", f"unset {VARIABLE}, or set one of them")
+        raise ClusterError(
+            f"{VARIABLE}={asked} is none of {', '.join(CHOICES)}", f"unset {VARIABLE}, or set one of them"
+        )
     reasons = {
         "kubeconfig": "" if environment.get("KUBECONFIG") else "KUBECONFIG is not set",
         "kind": _why_not_kind(machine),
@@ -84,8 +86,8 @@ def choose(environment: Mapping[str, str], machine: Machine) -> str:
     listed = "\n".join(f"  {name}: {reasons[name]}" for name in candidates)
     raise ClusterError(
         f"no cluster can be had here ({VARIABLE}={asked}):\n{listed}",
-        "any one of: set KUBECONFIG to the file of a cluster that you may use for tests; start Docker (and install kind "
-        "or Go); or run as root on Linux with Go 1.26",
+        "any one of: set KUBECONFIG to the file of a cluster that you may use for tests; start Docker (and "
+        "install kind or Go); or run as root on Linux with Go 1.26",
     )
 
 

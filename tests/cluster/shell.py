@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.cluster.errors import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
 _TAIL_LINES = 15
 _POLL_SECONDS = 0.05
@@ -33,7 +33,7 @@ def run(
     """Run a program and return what it said; `env` adds to this process's environment.
 
     Raises:
-        ClusterError: With the last lines of its output, if it failed, is missing, or took longer than `timeout` seconds.
+        ClusterError: With the last lines of its output, if it failed, is missing, or took more than `timeout` seconds.
     """
     words = [str(word) for word in argv]
     try:

@@ -39,7 +39,7 @@ class KubeconfigProvider:
         print(f"this cluster's nodes must find these images in a registry or have them already: {names}")
         return Cluster(self.name, file, nodes[0]["metadata"]["name"])
 
-    def down(self, steps: Steps) -> None:
+    def down(self, _steps: Steps) -> None:
         """Leave the user's cluster as it is."""
         print("KUBECONFIG names this cluster, so it is left as it is")
 
@@ -56,9 +56,11 @@ class KubeconfigProvider:
         for name in ("kubectl", "helm"):
             golang.find_or_ensure(name, steps)
 
-    def images(self, steps: Steps, images: Sequence[Image]) -> None:
+    def images(self, _steps: Steps, _images: Sequence[Image]) -> None:
         """Say that the images are the user's business."""
-        raise ClusterError("images for the cluster of KUBECONFIG come from a registry", "build and push images/*/Dockerfile")
+        raise ClusterError(
+            "images for the cluster of KUBECONFIG come from a registry", "build and push images/*/Dockerfile"
+        )
 
     def load(self, steps: Steps, images: Sequence[Image]) -> None:
         """Say that the images are the user's business."""
