@@ -72,6 +72,16 @@ def test_one_probe_at_a_time_and_its_success_closes(breaker: CircuitBreaker, clo
     assert (breaker.state, breaker.problem, breaker.seconds_to_probe) == (State.CLOSED, "", 0)
 
 
+def test_an_early_probe_does_not_wait_for_the_pause(breaker: CircuitBreaker) -> None:
+    fail(breaker, weight=3)
+    assert breaker.admit() is None
+    probe = breaker.admit(early=True)
+    assert probe is not None
+    assert breaker.admit(early=True) is None, "one at a time"
+    breaker.succeeded(probe)
+    assert breaker.state is State.CLOSED
+
+
 def test_a_call_that_may_not_probe_waits_for_the_one_that_may(breaker: CircuitBreaker, clock: Clock) -> None:
     fail(breaker, weight=3)
     clock.now += 1
@@ -111,10 +121,10 @@ class BreakerMachine(RuleBasedStateMachine):
         self.changes: list[bool] = []
         self.breaker.on_change = lambda: self.changes.append(bool(self.breaker.problem))
 
-    @rule()
-    def call(self) -> None:
+    @rule(early=st.booleans())
+    def call(self, *, early: bool) -> None:
         was = self.breaker.state
-        ticket = self.breaker.admit()
+        ticket = self.breaker.admit(early=early)
         if was is State.CLOSED:
             assert ticket is not None
         if was is State.HALF_OPEN:

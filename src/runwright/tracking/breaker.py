@@ -73,9 +73,14 @@ class CircuitBreaker:
         """Seconds until `admit` lets a probe through; 0 when it would do so now."""
         return max(0.0, self._retry_at - self._clock()) if self._opened else 0.0
 
-    def admit(self, *, may_probe: bool = True) -> int | None:
-        """Return a ticket for one call, or None: refuse it. Without `may_probe` the call is never the probe."""
-        if self._opened and (not may_probe or self._probe is not None or self._clock() < self._retry_at):
+    def admit(self, *, may_probe: bool = True, early: bool = False) -> int | None:
+        """Return a ticket for one call, or None: refuse it.
+
+        Args:
+            may_probe: Without it the call is never the probe.
+            early: It may be the probe before the pause is over.
+        """
+        if self._opened and (self._probe is not None or not may_probe or not (early or self.seconds_to_probe == 0)):
             return None
         self._tickets += 1
         if self._opened:

@@ -41,9 +41,9 @@ class MLflowClient:
     def __init__(self, transport: Transport) -> None:
         self._http = transport
 
-    async def probe(self) -> None:
+    async def probe(self, *, early: bool = False) -> None:
         """Ask something cheap that needs the server's database (``/health`` answers without one)."""
-        await self._http.call("GET", "experiments/search", params={"max_results": "1"})
+        await self._http.call("GET", "experiments/search", params={"max_results": "1"}, early=early)
 
     async def experiment_by_name(self, name: str) -> Experiment | None:
         """The experiment, deleted ones included."""

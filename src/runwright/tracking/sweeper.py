@@ -8,11 +8,11 @@ import logging
 import random
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeGuard
 
 from runwright.errors import RefusedError, TrackerUnavailableError
 from runwright.names import TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_REASON
-from runwright.ports import Key, OrphanVerdict, ResolveOrphan, TrackedRun
+from runwright.ports import Key, OrphanVerdict, ResolveOrphan, RunStatus, TrackedRun
 from runwright.tracking import closing, convert, metrics
 from runwright.tracking.experiments import EXPERIMENT_CHUNK, SEARCH_CHUNK
 from runwright.tracking.tracker import MLflowTracker
@@ -22,6 +22,8 @@ INTERVAL_SECONDS: Final = 600.0
 JITTER: Final = 0.1
 RETRY_SECONDS: Final = 5.0
 """After a round that failed."""
+WAIT_SECONDS: Final = 15.0
+"""To the next round when somebody's answer was ``wait``."""
 GATHER_SECONDS: Final = 0.2
 """From a request to the round: a namespace's TrainingRuns are deleted together."""
 REASON: Final = "Orphaned"
@@ -72,7 +74,8 @@ class Sweeper:
             self._requested.clear()
             pause = self._interval * (1 - JITTER * random.random())  # noqa: S311 -- jitter, not a secret
             try:
-                await self.sweep()
+                if await self.sweep():
+                    pause = min(pause, WAIT_SECONDS)
                 metrics.SWEEPS.labels("ok").inc()
             except TrackerUnavailableError as error:
                 log.info("orphans will be looked for when the tracker answers: %s", error)
@@ -89,8 +92,8 @@ class Sweeper:
             except TimeoutError:
                 continue
 
-    async def sweep(self) -> None:
-        """One round."""
+    async def sweep(self) -> bool:
+        """One round; whether some run is to be asked about again soon."""
         experiments = await self._tracker.client.experiment_ids("ACTIVE_ONLY")
         running = [
             stored
@@ -99,18 +102,19 @@ class Sweeper:
                 chunk, f"{convert.RUNNING} and {convert.tag_is(TAG_CLUSTER, self._cluster_uid)}"
             )
         ]
+        verdicts: list[OrphanVerdict] = []
         for stored in running:
             self._tracker.locator.remember(stored)
-            await self._one(stored.run)
-        await self._nested(experiments)
+            verdicts.append(await self._verdict(stored.run))
+            await self._one(stored.run, verdicts[-1])
+        verdicts += await self._nested(experiments)
         self.rounds += 1
+        return "wait" in verdicts
 
-    async def _one(self, run: TrackedRun) -> None:
-        verdict = await self._verdict(run)
-        if verdict == "leave":
-            return
+    async def _one(self, run: TrackedRun, verdict: OrphanVerdict) -> None:
         if verdict == "reconcile":
             self._enqueue(_key(run))
+        if not _is_end(verdict):
             return
         tags = {TAG_REASON: REASON} if verdict == "KILLED" and TAG_REASON not in run.tags else {}
         try:
@@ -129,8 +133,8 @@ class Sweeper:
             log.exception("cannot tell whether MLflow run %s is an orphan", run.run_id)
             return "leave"
 
-    async def _nested(self, experiments: Collection[str]) -> None:
-        """Close RUNNING nested runs that a run of ours left behind when it ended."""
+    async def _nested(self, experiments: Collection[str]) -> Collection[OrphanVerdict]:
+        """Close RUNNING nested runs that a run of ours left behind when it ended; the answers about such runs."""
         nested = await self._tracker.lineage.running(experiments)
         above = await self._read({ancestor for each in nested for ancestor in each.ancestors}, experiments)
         verdicts: dict[str, OrphanVerdict] = {}
@@ -145,17 +149,17 @@ class Sweeper:
                 ),
                 None,
             )
-            if top is None or top.status in {"RUNNING", "SCHEDULED"}:
+            if top is None or not _is_end(top.status):
                 continue
             if top.run_id not in verdicts:
                 verdicts[top.run_id] = await self._verdict(top)
-            verdict = verdicts[top.run_id]
-            if verdict in {"leave", "reconcile", "RUNNING", "SCHEDULED"}:
+            if not _is_end(verdicts[top.run_id]):
                 continue
             status = closing.nested_status(top.status)
             await closing.set_status(self._tracker.client, each.run.run_id, status, self._now())
             log.warning("closed MLflow run %s, left RUNNING below %s: %s", each.run.run_id, top.run_id, status)
             metrics.ORPHANS.labels(status).inc()
+        return verdicts.values()
 
     async def _read(self, run_ids: Collection[str], experiments: Collection[str]) -> dict[str, TrackedRun]:
         found: dict[str, TrackedRun] = {}
@@ -164,6 +168,10 @@ class Sweeper:
                 for stored in await self._tracker.client.search_runs(chunk, convert.run_id_filter(ids), view="ALL"):
                     found[stored.run.run_id] = stored.run
         return found
+
+
+def _is_end(verdict: OrphanVerdict) -> TypeGuard[RunStatus]:
+    return verdict in {"FINISHED", "FAILED", "KILLED"}
 
 
 def _key(run: TrackedRun) -> Key:

@@ -65,8 +65,8 @@ class MLflowTracker:
         await self.transport.aclose()
 
     async def ping(self) -> None:
-        """Ask whether the server and its database answer."""
-        await self.client.probe()
+        """Ask whether the server and its database answer; ends an open circuit early when they do."""
+        await self.client.probe(early=True)
 
     async def create_run(self, new: NewRun, *, search_first: bool) -> TrackedRun:
         """Make the run, and its experiment when missing; with `search_first` adopt the oldest of the same uid."""
@@ -174,7 +174,10 @@ class MLflowTracker:
 
     async def upload(self, run: TrackedRun, path: str, content: bytes) -> None:
         """Store an artifact of the run at `path`."""
-        uri = await self._experiments.artifact_uri(run.experiment_id, run.run_id)
+        experiment_id = run.experiment_id or await self.locator.experiment_of(run.run_id)
+        if not experiment_id:
+            raise RefusedError(f"MLflow run {run.run_id} is gone, so {path} cannot be stored", status=404)
+        uri = await self._experiments.artifact_uri(experiment_id, run.run_id)
         await self.client.upload(uri, path, content)
 
     def follow(self, run_id: str, key: Key) -> None:

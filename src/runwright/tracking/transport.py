@@ -88,6 +88,7 @@ class Transport:
         json: Json | None = None,
         params: Mapping[str, str] | None = None,
         repeatable: bool = True,
+        early: bool = False,
     ) -> dict[str, Any]:
         """Call ``/api/2.0/mlflow/<name>`` and return the answer's JSON.
 
@@ -97,6 +98,7 @@ class Transport:
             json: Body.
             params: Query.
             repeatable: A second execution does no harm, so an unclear outcome may be tried again.
+            early: Ask even while the circuit is open, unless somebody else is asking.
         """
         request = _Request(
             call=name,
@@ -107,6 +109,7 @@ class Transport:
             content_type="application/json",
             seconds=self._settings.total_seconds,
             attempts=ATTEMPTS if repeatable else 1,
+            early=early,
         )
         async with self._reads if name in READS else self._writes:
             return await self._guarded(request)
@@ -130,7 +133,7 @@ class Transport:
         # An upload says little about the tracking API (the artifact proxy fails when the object store does) and may
         # take a minute, so it neither probes nor counts.
         upload = call == UPLOAD
-        ticket = self.breaker.admit(may_probe=not upload)
+        ticket = self.breaker.admit(may_probe=not upload, early=request.early)
         if ticket is None:
             metrics.REQUESTS.labels(call, "rejected").inc()
             raise TrackerUnavailableError(self.breaker.problem or f"MLflow at {self.name} is being probed")
@@ -239,6 +242,7 @@ class _Request:
     content_type: str
     seconds: float
     attempts: int
+    early: bool = False
 
 
 class _FailedError(Exception):

@@ -66,6 +66,9 @@ async def test_an_outage_is_told_once_fails_fast_and_heals_by_itself(
     assert calls["runs/update"] - sent <= 2, "fails at once, but for a probe"
     assert tracker.seen(runs[0].run_id) is not None, "what was seen stays"
 
+    with pytest.raises(TrackerUnavailableError):
+        await tracker.ping()
+
     verdicts[orphan.run_id] = "KILLED"  # its TrainingRun was deleted meanwhile
     before, rounds = enqueued.copy(), sweeper.rounds
     await frail.restart()
@@ -76,6 +79,35 @@ async def test_an_outage_is_told_once_fails_fast_and_heals_by_itself(
     assert script.status(orphan.run_id) == "KILLED"
     await tracker.close_run(runs[0].run_id, "FINISHED", ENDED, tags={})
     assert script.status(runs[0].run_id) == "FINISHED"
+
+
+async def test_a_ping_ends_an_open_circuit_before_its_pause_is_over(frail: MLflowServer) -> None:
+    patient = replace(FAST.client, total_seconds=0.3, breaker=replace(FAST.client.breaker, first_seconds=600.0))
+    tracker = MLflowTracker(frail.uri, patient)
+    await tracker.ping()
+    frail.pause()
+    try:
+        results = await asyncio.gather(tracker.ping(), tracker.ping(), return_exceptions=True)
+        assert {type(result) for result in results} == {TrackerUnavailableError}
+        assert tracker.problem
+    finally:
+        frail.resume()
+    with pytest.raises(TrackerUnavailableError):
+        await tracker.refresh("0" * 32)
+
+    async def answered() -> bool:
+        try:
+            await tracker.ping()
+        except TrackerUnavailableError:
+            return False
+        return True
+
+    async with asyncio.timeout(30):
+        while not await answered():
+            pass
+    assert tracker.problem == ""
+    assert await tracker.refresh("0" * 32) is None
+    await tracker.aclose()
 
 
 async def test_a_server_that_hangs_is_given_up_and_found_again(

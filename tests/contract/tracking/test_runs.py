@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -218,6 +219,18 @@ async def test_an_artifact_lands_where_mlflow_lists_it(
     assert listed["files"] == [{"path": "logs/attempt-1/node-0.log", "is_dir": False, "file_size": 10}]
     assert script.get("get-artifact", run_id=run.run_id, path="logs/attempt-1/node-0.log").content == b"epoch 1\n\xff\n"
     assert len(script.get("get-artifact", run_id=run.run_id, path="logs/attempt 2/nö%2Fde.log").content) == 3_000_000
+
+
+async def test_an_artifact_is_stored_by_an_operator_that_did_not_make_the_run(
+    tracker: MLflowTracker, script: Script, new: Callable[..., NewRun]
+) -> None:
+    run = await tracker.create_run(new(), search_first=False)
+    successor = MLflowTracker(script.uri)
+    await successor.upload(replace(run, experiment_id=""), "logs/node-0.log", b"x")
+    assert script.get("get-artifact", run_id=run.run_id, path="logs/node-0.log").content == b"x"
+    with pytest.raises(RefusedError, match="is gone"):
+        await successor.upload(replace(run, run_id="f" * 32, experiment_id=""), "logs/node-0.log", b"x")
+    await successor.aclose()
 
 
 async def test_artifact_paths_stay_inside_the_run(tracker: MLflowTracker, new: Callable[..., NewRun]) -> None:

@@ -3,8 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+import pytest
+
 from runwright.names import TAG_REASON
 from runwright.ports import Key, NewRun, OrphanVerdict, ResolveOrphan, TrackedRun, TrackingServer
+from runwright.tracking import sweeper as sweeper_module
 from runwright.tracking.registry import TrackerRegistry
 from runwright.tracking.sweeper import Sweeper
 from runwright.tracking.tracker import MLflowTracker
@@ -62,6 +65,28 @@ async def test_children_left_running_below_ended_runs_are_closed_once_their_trai
     await sweeper_of(tracker, answering(verdicts)).sweep()
     assert [script.status(run_id) for run_id in (child, grandchild, elsewhere)] == ["KILLED"] * 3
     assert [script.status(run_id) for run_id in left] == ["RUNNING"] * 2
+
+
+async def test_what_has_to_wait_is_left_and_asked_about_again_soon(
+    script: Script,
+    new: Callable[..., NewRun],
+    registries: Callable[..., TrackerRegistry],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweeper_module, "WAIT_SECONDS", 0.05)
+    verdicts: dict[str, OrphanVerdict] = {}
+    registry = registries(lambda _key: None, resolve=answering(verdicts))
+    tracker = registry(TrackingServer(script.uri))
+    run = await tracker.create_run(new(), search_first=False)
+    verdicts[run.run_id] = "wait"
+    sweeper = registry._entry(script.uri).sweeper
+    assert sweeper is not None
+    registry.sweep()
+    rounds = sweeper.rounds
+    await until(lambda: sweeper.rounds > rounds + 3, "rounds without being asked")
+    assert script.status(run.run_id) == "RUNNING"
+    verdicts[run.run_id] = "KILLED"
+    await until(lambda: script.status(run.run_id) == "KILLED", "the end of the wait")
 
 
 async def test_a_question_that_cannot_be_answered_closes_nothing_and_stops_nothing(
