@@ -53,6 +53,10 @@ class MLflowModel:
         known = self.runs[run_id].run.tags if run_id in self.runs else {}
         self.change(run_id, tags={**known, **tags})
 
+    def store(self, run_id: str, path: str, content: bytes) -> None:
+        self.change(run_id)
+        self.runs[run_id].artifacts[path] = content
+
     # What the script in the pod does.
 
     def start(self, run_id: str) -> None:

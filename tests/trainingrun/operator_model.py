@@ -153,9 +153,7 @@ class ModelTracker:
         self.unfollow(run_id)
 
     async def upload(self, run: TrackedRun, path: str, content: bytes) -> None:
-        await self._call(
-            "upload", lambda: self._world.mlflow.runs[run.run_id].artifacts.__setitem__(path, content)
-        )
+        await self._call("upload", lambda: self._world.mlflow.store(run.run_id, path, content))
 
     def follow(self, run_id: str, key: Key) -> None:
         self._followed[run_id] = key

@@ -44,6 +44,9 @@ def ended(job: JobView, pods: tuple[PodView, ...]) -> Ended | None:
         return Ended("Disruption", reason, said or job.message, at, pod, pod.exit_code if pod else None)
     if job.reason == "DeadlineExceeded":
         return Ended("Failure", "DeadlineExceeded", job.message, at, pod)
+    if pod is None and job.reason == "BackoffLimitExceeded":
+        # Any exit code but 0 meets a rule of the podFailurePolicy, which leaves another reason.
+        return Ended("Disruption", "PodLost", "a pod was deleted before it could tell how it ended", at)
     told = EXIT_CODE.search(job.message)
     exit_code = pod.exit_code if pod and pod.exit_code is not None else int(told.group(1)) if told else None
     reason = REASON_OF_EXIT.get(pod.exit_reason, pod.exit_reason) if pod else "AppFailed"
