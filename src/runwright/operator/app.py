@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine, Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import kopf
 import uvloop
@@ -140,6 +140,8 @@ class Operator:
             registry=build_registry(client.connection, parts.streams, parts.inbox.event),
             settings=build_settings(),
             standalone=True,
+            # kopf would ask for the user's name, which an image without an entry for its uid does not have.
+            identity=cast("Any", self._settings.pod_name),
             clusterwide=not self._settings.watch_namespaces,
             namespaces=self._settings.watch_namespaces,
             stop_flag=stop,
