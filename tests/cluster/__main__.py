@@ -30,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="RUNWRIGHT_CLUSTER=auto|kubeconfig|kind|bare chooses how the cluster is had.",
     )
     parser.add_argument("command", choices=_COMMANDS)
-    parser.add_argument("--only", action="append", choices=sorted(IMAGES), metavar="IMAGE", help="only this image (repeatable)")
+    parser.add_argument(
+        "--only", action="append", choices=sorted(IMAGES), metavar="IMAGE", help="only this image (repeatable)"
+    )
     given = parser.parse_args(arguments)
     steps = Steps()
     try:

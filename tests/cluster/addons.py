@@ -19,7 +19,11 @@ _RIGHTS: dict[str, list[dict[str, Any]]] = {
         {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": _READ},
     ],
     PROVISIONER_USER: [
-        {"apiGroups": [""], "resources": ["persistentvolumes"], "verbs": [*_READ, "create", "delete", "patch", "update"]},
+        {
+            "apiGroups": [""],
+            "resources": ["persistentvolumes"],
+            "verbs": [*_READ, "create", "delete", "patch", "update"],
+        },
         {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": [*_READ, "update", "patch"]},
         {"apiGroups": [""], "resources": ["nodes"], "verbs": _READ},
         {"apiGroups": ["storage.k8s.io"], "resources": ["storageclasses", "csinodes"], "verbs": _READ},

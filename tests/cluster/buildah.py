@@ -39,7 +39,7 @@ class Built:
 
 def _buildah(*words: str | Path) -> list[str | Path]:
     store = paths.images()
-    return ["buildah", "--root", store / "storage", "--runroot", "/run/runwright-testbed/buildah", *words]
+    return ["buildah", "--root", store / "storage", "--runroot", f"/run/{paths.DEFAULT_NAME}/buildah", *words]
 
 
 def ensure_base(steps: Steps) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests.cluster import paths
 from tests.cluster.process import end
 from tests.cluster.shell import eventually
 
-ROOT = "runwright-testbed"
 _MOUNT = Path("/sys/fs/cgroup")
 
 
 def create() -> None:
     """Make the group that kubelet puts its pods below, in every hierarchy (cgroup v1) or the one (v2)."""
     for hierarchy in _hierarchies():
-        group = hierarchy / ROOT
+        group = hierarchy / paths.name()
         group.mkdir(exist_ok=True)
         # A cpuset of v1 without CPUs and memory nodes takes no process.
         for name in ("cpuset.cpus", "cpuset.mems"):
@@ -27,7 +27,7 @@ def pids() -> tuple[int, ...]:
     """Return the processes in the node's groups: the pods', and nobody else's."""
     found: set[int] = set()
     for hierarchy in _hierarchies():
-        for file in (hierarchy / ROOT).rglob("cgroup.procs"):
+        for file in (hierarchy / paths.name()).rglob("cgroup.procs"):
             try:
                 found.update(int(line) for line in file.read_text().split())
             except OSError:  # the group went away in between
@@ -39,13 +39,13 @@ def remove() -> None:
     """End what still runs in the groups and remove them."""
     end(pids(), grace=1.0)
     for hierarchy in _hierarchies():
-        top = hierarchy / ROOT
+        top = hierarchy / paths.name()
         eventually(lambda top=top: _remove_tree(top), 10.0)  # type: ignore[misc]  # a group is busy for a moment after its last process
 
 
 def leftovers() -> list[str]:
     """Name the groups that are there."""
-    return [str(hierarchy / ROOT) for hierarchy in _hierarchies() if (hierarchy / ROOT).exists()]
+    return [str(hierarchy / paths.name()) for hierarchy in _hierarchies() if (hierarchy / paths.name()).exists()]
 
 
 def _remove_tree(top: Path) -> bool:

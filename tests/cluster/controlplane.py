@@ -140,7 +140,9 @@ class ControlPlane:
             config = write_certificate_kubeconfig(
                 self.directory / f"{name}.kubeconfig", self.admin_url, self.authority, name
             )
-            flags = [f"--{flag}={config}" for flag in ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")]
+            flags = [
+                f"--{flag}={config}" for flag in ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
+            ]
             flags += ["--leader-elect=false", "--bind-address=127.0.0.1", f"--secure-port={self._ports()[name]}"]
             if name == _CONTROLLER_MANAGER:
                 keys = self.authority

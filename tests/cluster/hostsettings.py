@@ -38,7 +38,11 @@ def pip_configuration(listed: str, *, ca_file: str | None) -> str:
             found["timeout" if key == "default-timeout" else key] = value.strip("'\"").replace("\\n", "\n    ")
     if ca_file:
         found["cert"] = ca_file
-    lines = ["[global]", "disable-pip-version-check = true", *(f"{key} = {value}" for key, value in sorted(found.items()))]
+    lines = [
+        "[global]",
+        "disable-pip-version-check = true",
+        *(f"{key} = {value}" for key, value in sorted(found.items())),
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -28,18 +28,14 @@ def write_token_kubeconfig(path: Path, server: str, authority: Authority, token:
     return _write(path, server, authority, {"token": token}, namespace)
 
 
-def _write(
-    path: Path, server: str, authority: Authority, user: dict[str, str], namespace: str = "default"
-) -> Path:
+def _write(path: Path, server: str, authority: Authority, user: dict[str, str], namespace: str = "default") -> Path:
     cluster = {"server": server, "certificate-authority-data": _base64(authority.cert("ca"))}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "testbed", "cluster": cluster}],
         "users": [{"name": "testbed", "user": user}],
-        "contexts": [
-            {"name": "testbed", "context": {"cluster": "testbed", "user": "testbed", "namespace": namespace}}
-        ],
+        "contexts": [{"name": "testbed", "context": {"cluster": "testbed", "user": "testbed", "namespace": namespace}}],
         "current-context": "testbed",
     }
     replace_file(path, json.dumps(config, indent=1), mode=0o600)

@@ -14,9 +14,9 @@ from tests.cluster import cgroups, network, paths, process
 from tests.cluster.errors import ClusterError
 from tests.cluster.shell import eventually, run
 
-RUNTIME = Path("/run/runwright-testbed")
-# kubelet makes links to the pods' logs here; its configuration has no say in it.
+# kubelet makes links to the pods' logs and its folder for device plugins; its configuration has no say in it.
 _CONTAINER_LOGS = Path("/var/log/containers")
+_KUBELET_FOLDERS = (Path("/var/lib/kubelet/device-plugins"), Path("/var/lib/kubelet"))
 # In the order in which they are ended.
 _PROGRAMS = (
     "kubelet",
@@ -49,12 +49,12 @@ def find() -> list[str]:
     found += [f"mount {mount}" for mount in mounts()]
     found += cgroups.leftovers() + network.leftovers()
     found += [str(link) for link in _log_links()]
-    return found + [str(path) for path in (node_directory(), RUNTIME / "containerd") if path.exists()]
+    return found + [str(path) for path in (node_directory(), paths.runtime() / "containerd") if path.exists()]
 
 
 def processes() -> tuple[int, ...]:
     """Return the node's processes, shims included: its own programs that have its folders in their arguments."""
-    ours = (str(node_directory()), str(RUNTIME / "containerd"))
+    ours = (str(node_directory()), str(paths.runtime() / "containerd"))
     return tuple(
         pid
         for pid in process.all_pids()
@@ -64,7 +64,7 @@ def processes() -> tuple[int, ...]:
 
 def mounts() -> tuple[str, ...]:
     """Return the mount points below the node's folders, innermost first."""
-    ours = (f"{node_directory()}/", f"{RUNTIME / 'containerd'}/", f"{paths.state() / 'containerd'}/")
+    ours = (f"{node_directory()}/", f"{paths.runtime() / 'containerd'}/", f"{paths.state() / 'containerd'}/")
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         point = line.split()[4].encode().decode("unicode_escape")
@@ -95,10 +95,11 @@ def remove() -> None:
     network.remove(kernel_settings())
     for link in _log_links():
         link.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # not there, or not empty: then it is somebody else's too
-        _CONTAINER_LOGS.rmdir()
+    for folder in (_CONTAINER_LOGS, *_KUBELET_FOLDERS):
+        with contextlib.suppress(OSError):  # not there, or not empty: then it is somebody else's too
+            folder.rmdir()
     # Safe only now: no mount is left below through which somebody else's files could be removed.
-    for folder in (node_directory(), RUNTIME / "containerd"):
+    for folder in (node_directory(), paths.runtime() / "containerd"):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.cluster import paths
 from tests.cluster.errors import ClusterError
 from tests.cluster.hostpackages import find
 from tests.cluster.shell import replace_file, run
@@ -14,12 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BRIDGE = "rwtestbed0"
-NETWORK = "runwright-testbed"
 POD_CIDR = "10.244.0.0/24"
 NODE_ADDRESS = "10.244.0.1"  # the bridge's: it is there whatever the machine's own addresses are
 SERVICE_CIDR = "10.96.0.0/16"
 SERVICE_ADDRESS = "10.96.0.1"
-_TABLES = (("inet", NETWORK), ("ip", "kube-proxy"), ("ip6", "kube-proxy"))
 # libcni keeps one file per attachment here, whatever the configuration says.
 _CNI_RESULTS = Path("/var/lib/cni/results")
 _SYSCTL = Path("/proc/sys")
@@ -62,7 +61,7 @@ def create(saved: Path) -> None:
     run(["ip", "link", "set", BRIDGE, "up"])
     # Pods reach the outside under the machine's address; the outside reaches neither the API server nor kubelet.
     rules = f"""
-        table inet {NETWORK} {{
+        table inet {paths.name()} {{
           chain postrouting {{
             type nat hook postrouting priority srcnat
             ip saddr {POD_CIDR} ip daddr != {{ {POD_CIDR}, {SERVICE_CIDR} }} masquerade
@@ -84,14 +83,14 @@ def cni_configuration(state: Path) -> dict[str, object]:
         "routes": [{"dst": "0.0.0.0/0"}],
     }
     bridge = {"type": "bridge", "bridge": BRIDGE, "isGateway": True, "ipMasq": False, "hairpinMode": True, "ipam": ipam}
-    return {"cniVersion": "0.4.0", "name": NETWORK, "plugins": [bridge]}
+    return {"cniVersion": "0.4.0", "name": paths.name(), "plugins": [bridge]}
 
 
 def leftovers() -> list[str]:
     """Name what is there of the bridge, the tables and CNI's records."""
     found = [f"link {BRIDGE}"] if _exists() else []
     found += [f"nftables table {family} {name}" for family, name in _present_tables()]
-    return found + [str(path) for path in _CNI_RESULTS.glob(f"{NETWORK}-*")]
+    return found + [str(path) for path in _CNI_RESULTS.glob(f"{paths.name()}-*")]
 
 
 def remove(saved: Path) -> None:
@@ -102,7 +101,7 @@ def remove(saved: Path) -> None:
         run(["ip", "link", "delete", BRIDGE])
     for family, name in _present_tables():
         run([_nft(), "delete", "table", family, name])
-    for path in _CNI_RESULTS.glob(f"{NETWORK}-*"):
+    for path in _CNI_RESULTS.glob(f"{paths.name()}-*"):
         path.unlink(missing_ok=True)
     for folder in (_CNI_RESULTS, _CNI_RESULTS.parent):
         if folder.is_dir() and not any(folder.iterdir()):
@@ -115,14 +114,16 @@ def remove(saved: Path) -> None:
 
 
 def _exists() -> bool:
-    return Path("/sys/class/net", BRIDGE).exists()
+    # Not by /sys/class/net, which shows the network namespace that it was mounted in.
+    return find("ip") is not None and run(["ip", "link", "show", BRIDGE], check=False).returncode == 0
 
 
 def _present_tables() -> list[tuple[str, str]]:
     if find("nft") is None:
         return []
     listed = run([_nft(), "list", "tables"], check=False).stdout.splitlines()
-    return [(family, name) for family, name in _TABLES if f"table {family} {name}" in listed]
+    tables = (("inet", paths.name()), ("ip", "kube-proxy"), ("ip6", "kube-proxy"))
+    return [(family, name) for family, name in tables if f"table {family} {name}" in listed]
 
 
 def _nft() -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.cluster import addons, buildah, cgroups, golang, leftovers, network
+from tests.cluster import addons, buildah, cgroups, golang, leftovers, network, paths
 from tests.cluster.controlplane import ControlPlane, Settings, free_ports
 from tests.cluster.errors import ClusterError
 from tests.cluster.hostpackages import CNI_PLUGINS, find
@@ -44,7 +44,6 @@ PROGRAMS = (
     "pause",
 )
 _START_SECONDS = 120.0
-_SOCKET = leftovers.RUNTIME / "containerd" / "containerd.sock"
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ class Node:
 
     def ctr(self, *words: str | Path) -> str:
         """Run containerd's command line in the namespace that kubelet uses."""
-        return run([self.programs["ctr"], "--address", _SOCKET, "--namespace", "k8s.io", *words]).stdout
+        return run([self.programs["ctr"], "--address", _socket(), "--namespace", "k8s.io", *words]).stdout
 
     def _end_pods(self) -> None:
         control_plane = self.control_plane
@@ -173,7 +172,7 @@ class Node:
     def _remove_containers(self) -> None:
         try:
             for task in self.ctr("tasks", "list", "-q").split():
-                run([self.programs["ctr"], "-a", _SOCKET, "-n", "k8s.io", "tasks", "delete", "-f", task], check=False)
+                run([self.programs["ctr"], "-a", _socket(), "-n", "k8s.io", "tasks", "delete", "-f", task], check=False)
             if containers := self.ctr("containers", "list", "-q").split():
                 self.ctr("containers", "delete", *containers)
         except ClusterError:
@@ -217,15 +216,15 @@ class Node:
         cni = self.directory / "cni" / "net.d"
         replace_file(cni / "10-testbed.conflist", json.dumps(network.cni_configuration(self.directory)))
         # restrict_oom_score_adj: lowering it needs CAP_SYS_RESOURCE.
-        # netns_mounts_under_state_dir: so that a crash leaves no network namespaces in /run/netns.
+        # netns_mounts_under_state_dir, use_internal_loopback: a crash leaves nothing in /run/netns and /var/lib/cni.
         replace_file(
             configuration,
             f"""version = 3
 root = "{store}"
-state = "{leftovers.RUNTIME / "containerd"}"
+state = "{paths.runtime() / "containerd"}"
 disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt"]
 [grpc]
-  address = "{_SOCKET}"
+  address = "{_socket()}"
 [plugins."io.containerd.cri.v1.images"]
   snapshotter = "overlayfs"
 [plugins."io.containerd.cri.v1.images".pinned_images]
@@ -236,6 +235,7 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt"]
   [plugins."io.containerd.cri.v1.runtime".cni]
     bin_dirs = ["{CNI_PLUGINS}"]
     conf_dir = "{cni}"
+    use_internal_loopback = true
   [plugins."io.containerd.cri.v1.runtime".containerd]
     default_runtime_name = "runc"
     [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
@@ -251,8 +251,8 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt"]
         self._wait("containerd", self._containerd_answers, "containerd's start")
 
     def _containerd_answers(self) -> bool:
-        return _SOCKET.exists() and bool(
-            run([self.programs["ctr"], "--address", _SOCKET, "version"], check=False).returncode == 0
+        return _socket().exists() and bool(
+            run([self.programs["ctr"], "--address", _socket(), "version"], check=False).returncode == 0
         )
 
     def _start_kubelet(self) -> None:
@@ -273,12 +273,12 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt"]
             "authorization": {"mode": "Webhook"},
             "tlsCertFile": str(keys.cert("kubelet")),
             "tlsPrivateKeyFile": str(keys.key("kubelet")),
-            "containerRuntimeEndpoint": f"unix://{_SOCKET}",
+            "containerRuntimeEndpoint": f"unix://{_socket()}",
             "podLogsDir": str(self.directory / "pod-logs"),
             "clusterDNS": [network.NODE_ADDRESS],
             "clusterDomain": "cluster.local",
             "cgroupDriver": "cgroupfs",
-            "cgroupRoot": f"/{cgroups.ROOT}",
+            "cgroupRoot": f"/{paths.name()}",
             "failCgroupV1": False,
             "failSwapOn": False,
             "makeIPTablesUtilChains": False,
@@ -352,6 +352,10 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt"]
 def open_node(steps: Steps) -> Node:
     """Return the node, its programs built."""
     return Node(golang.ensure(PROGRAMS, steps))
+
+
+def _socket() -> Path:
+    return paths.runtime() / "containerd" / "containerd.sock"
 
 
 def _tables() -> str:

@@ -7,7 +7,16 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GO_MODULES = Path(__file__).resolve().parent / "go"
+DEFAULT_NAME = "runwright-testbed"
 BUILD = REPOSITORY / "build" / "cluster"
+
+
+def name() -> str:
+    """Return what this node's control group, CNI network, nftables table and runtime folder are called.
+
+    RUNWRIGHT_TESTBED changes it, so that a second node can live beside the first in a network namespace of its own.
+    """
+    return os.environ.get("RUNWRIGHT_TESTBED") or DEFAULT_NAME
 
 
 def cache() -> Path:
@@ -28,4 +37,9 @@ def images() -> Path:
 
 def state() -> Path:
     """Return the bare node's state folder: keys, logs, pid files, etcd, volumes and containerd's store."""
-    return cache() / "state"
+    return cache() / ("state" if name() == DEFAULT_NAME else f"state-{name()}")
+
+
+def runtime() -> Path:
+    """Return the folder of what lives as long as the machine: containerd's sockets and mounts."""
+    return Path("/run") / name()

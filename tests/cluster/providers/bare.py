@@ -79,4 +79,4 @@ class BareProvider:
 
 
 def _lock() -> Path:
-    return paths.cache() / "node.lock"
+    return paths.state().with_suffix(".lock")
