@@ -4,11 +4,25 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.mlflow_server import MLflowServer
+from tests.support.mlflow_server import MLflowServer, free_port
 
 
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLflowServer]:
-    """One server for all tests of the session: do not stop or pause it."""
-    with MLflowServer(tmp_path_factory.mktemp("mlflow")) as server:
+    """One server for all tests of the session (a start costs 12 s of CPU); it knows itself by address only.
+
+    A test that stops or pauses it asks for `frail_server`.
+    """
+    port = free_port()
+    directory = tmp_path_factory.mktemp("mlflow")
+    with MLflowServer(directory, port=port, allowed_hosts=f"127.0.0.1:{port}") as server:
         yield server
+
+
+@pytest.fixture
+def frail_server(mlflow_server: MLflowServer) -> Iterator[MLflowServer]:
+    """The session's server, to be killed and paused: it runs again for the next test."""
+    yield mlflow_server
+    mlflow_server.resume()
+    if not mlflow_server.running:
+        mlflow_server.start()

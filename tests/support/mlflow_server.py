@@ -50,6 +50,11 @@ class MLflowServer:
         """The server's own output."""
         return self.directory / "mlflow.log"
 
+    @property
+    def running(self) -> bool:
+        """Whether the process lives, paused or not."""
+        return self._process is not None and self._process.poll() is None
+
     def launch(self) -> None:
         """Start the process without waiting for it."""
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -83,7 +88,7 @@ class MLflowServer:
         """Wait until ``/health`` answers 200."""
         deadline = time.monotonic() + START_DEADLINE_SECONDS
         while time.monotonic() < deadline:
-            if self._process is None or self._process.poll() is not None:
+            if not self.running:
                 break
             try:
                 if requests.get(f"{self.uri}/health", timeout=1).ok:
@@ -100,7 +105,7 @@ class MLflowServer:
 
     def _signal(self, number: int) -> None:
         # The server is a session of its own (CLI parent and uvicorn worker): the group gets the signal.
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self.running:
             os.killpg(self._process.pid, number)
 
     def pause(self) -> None:

@@ -15,7 +15,7 @@ from runwright.tracking.poller import PollSettings
 from runwright.tracking.registry import RegistrySettings, TrackerRegistry
 from runwright.tracking.tracker import MLflowTracker
 from runwright.tracking.transport import ClientSettings
-from tests.support.mlflow_fixtures import mlflow_server  # noqa: F401 -- a fixture
+from tests.support.mlflow_fixtures import frail_server, mlflow_server  # noqa: F401 -- fixtures
 from tests.support.mlflow_server import MLflowServer
 
 FAST = RegistrySettings(

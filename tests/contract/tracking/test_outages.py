@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,23 +12,14 @@ from runwright.ports import Key, NewRun, OrphanVerdict, TrackedRun, TrackingServ
 from runwright.tracking.registry import TrackerRegistry
 from runwright.tracking.tracker import MLflowTracker
 from tests.contract.tracking.conftest import ENDED, FAST, Script, key_of
-from tests.support.mlflow_server import MLflowServer, free_port
+from tests.support.mlflow_server import MLflowServer
 from tests.support.until import until
 
 Registries = Callable[..., TrackerRegistry]
 
 
-@pytest.fixture(scope="module")
-def frail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLflowServer]:
-    """A server of this module's own, that knows itself by address only."""
-    port = free_port()
-    directory = tmp_path_factory.mktemp("frail")
-    with MLflowServer(directory, port=port, allowed_hosts=f"127.0.0.1:{port}") as server:
-        yield server
-
-
 async def test_an_outage_is_told_once_fails_fast_and_heals_by_itself(
-    frail: MLflowServer, new: Callable[..., NewRun], registries: Registries
+    frail_server: MLflowServer, new: Callable[..., NewRun], registries: Registries
 ) -> None:
     enqueued: Counter[Key] = Counter()
     verdicts: dict[str, OrphanVerdict] = {}
@@ -40,8 +31,8 @@ async def test_an_outage_is_told_once_fails_fast_and_heals_by_itself(
     registry = registries(
         lambda key: enqueued.update([key]), resolve=resolve, on_request=lambda call: calls.update([call])
     )
-    tracker = registry(TrackingServer(frail.uri))
-    sweeper = registry._entry(frail.uri).sweeper
+    tracker = registry(TrackingServer(frail_server.uri))
+    sweeper = registry._entry(frail_server.uri).sweeper
     assert sweeper is not None
     wanted = [new("outage"), new("outage")]
     runs = [await tracker.create_run(each, search_first=False) for each in wanted]
@@ -51,10 +42,10 @@ async def test_an_outage_is_told_once_fails_fast_and_heals_by_itself(
     await until(lambda: len(enqueued) == 2, "the first views")
     assert tracker.problem == ""
 
-    frail.kill()
+    frail_server.kill()
     before = enqueued.copy()
     await until(lambda: tracker.problem, "the poller to notice")
-    assert tracker.problem == f"MLflow at {frail.uri} does not answer: cannot connect (Connection refused)"
+    assert tracker.problem == f"MLflow at {frail_server.uri} does not answer: cannot connect (Connection refused)"
     await until(lambda: enqueued - before == Counter(dict.fromkeys(map(key_of, wanted), 1)), "each key once")
     problems = {tracker.problem}
     sent = calls["runs/update"]
@@ -71,27 +62,27 @@ async def test_an_outage_is_told_once_fails_fast_and_heals_by_itself(
 
     verdicts[orphan.run_id] = "KILLED"  # its TrainingRun was deleted meanwhile
     before, rounds = enqueued.copy(), sweeper.rounds
-    await frail.restart()
+    await frail_server.restart()
     await until(lambda: not tracker.problem, "recovery")
     await until(lambda: enqueued - before == Counter(dict.fromkeys(map(key_of, wanted), 1)), "each key once more")
     await until(lambda: sweeper.rounds > rounds, "the sweep on return")
-    script = Script(frail.uri)
+    script = Script(frail_server.uri)
     assert script.status(orphan.run_id) == "KILLED"
     await tracker.close_run(runs[0].run_id, "FINISHED", ENDED, tags={})
     assert script.status(runs[0].run_id) == "FINISHED"
 
 
-async def test_a_ping_ends_an_open_circuit_before_its_pause_is_over(frail: MLflowServer) -> None:
+async def test_a_ping_ends_an_open_circuit_before_its_pause_is_over(frail_server: MLflowServer) -> None:
     patient = replace(FAST.client, total_seconds=0.3, breaker=replace(FAST.client.breaker, first_seconds=600.0))
-    tracker = MLflowTracker(frail.uri, patient)
+    tracker = MLflowTracker(frail_server.uri, patient)
     await tracker.ping()
-    frail.pause()
+    frail_server.pause()
     try:
         results = await asyncio.gather(tracker.ping(), tracker.ping(), return_exceptions=True)
         assert {type(result) for result in results} == {TrackerUnavailableError}
         assert tracker.problem
     finally:
-        frail.resume()
+        frail_server.resume()
     with pytest.raises(TrackerUnavailableError):
         await tracker.refresh("0" * 32)
 
@@ -111,52 +102,51 @@ async def test_a_ping_ends_an_open_circuit_before_its_pause_is_over(frail: MLflo
 
 
 async def test_a_server_that_hangs_is_given_up_and_found_again(
-    frail: MLflowServer, new: Callable[..., NewRun], registries: Registries
+    frail_server: MLflowServer, new: Callable[..., NewRun], registries: Registries
 ) -> None:
     enqueued: Counter[Key] = Counter()
     settings = replace(FAST, client=replace(FAST.client, total_seconds=0.5))
     registry = registries(lambda key: enqueued.update([key]), settings=settings)
-    frail_tracker = registry(TrackingServer(frail.uri))
+    tracker = registry(TrackingServer(frail_server.uri))
     wanted = new("hanging")
-    run = await registries(lambda _key: None)(TrackingServer(frail.uri)).create_run(wanted, search_first=False)
-    frail_tracker.follow(run.run_id, key_of(wanted))
-    await until(lambda: frail_tracker.seen(run.run_id), "the first view")
-    frail.pause()
+    run = await registries(lambda _key: None)(TrackingServer(frail_server.uri)).create_run(wanted, search_first=False)
+    tracker.follow(run.run_id, key_of(wanted))
+    await until(lambda: tracker.seen(run.run_id), "the first view")
+    frail_server.pause()
     try:
         # The loop stays free meanwhile: many callers wait side by side and get the same answer.
         results = await asyncio.gather(
-            *(frail_tracker.set_tags(run.run_id, {"a": str(number)}) for number in range(20)), return_exceptions=True
+            *(tracker.set_tags(run.run_id, {"a": str(number)}) for number in range(20)), return_exceptions=True
         )
         assert {type(result) for result in results} == {TrackerUnavailableError}
-        assert frail_tracker.problem == f"MLflow at {frail.uri} does not answer: no answer within 0.5 s"
+        assert tracker.problem == f"MLflow at {frail_server.uri} does not answer: no answer within 0.5 s"
     finally:
-        frail.resume()
-    await until(lambda: not frail_tracker.problem, "recovery")
-    Script(frail.uri).log(run.run_id, loss=1.0)
-    await until(lambda: "loss" in getattr(frail_tracker.seen(run.run_id), "metrics", {}), "polling goes on")
+        frail_server.resume()
+    await until(lambda: not tracker.problem, "recovery")
+    Script(frail_server.uri).log(run.run_id, loss=1.0)
+    await until(lambda: "loss" in getattr(tracker.seen(run.run_id), "metrics", {}), "polling goes on")
 
 
 async def test_a_run_whose_making_was_cut_off_is_not_made_blindly_again(
-    frail: MLflowServer, new: Callable[..., NewRun]
+    frail_server: MLflowServer, new: Callable[..., NewRun]
 ) -> None:
     calls: Counter[str] = Counter()
     tracker = MLflowTracker(
-        frail.uri, replace(FAST.client, total_seconds=0.5), on_request=lambda call: calls.update([call])
+        frail_server.uri, replace(FAST.client, total_seconds=0.5), on_request=lambda call: calls.update([call])
     )
-    patient = MLflowTracker(frail.uri, FAST.client)
-    first = new("cut-off")
-    await tracker.create_run(first, search_first=False)
+    patient = MLflowTracker(frail_server.uri, FAST.client)
+    first = await tracker.create_run(new("cut-off"), search_first=False)
     wanted = new("cut-off")
-    frail.pause()
+    frail_server.pause()
     try:
         with pytest.raises(TrackerUnavailableError):
             await tracker.create_run(wanted, search_first=False)
     finally:
-        frail.resume()
+        frail_server.resume()
     assert calls["runs/create"] == 2
     # The server got the request and carries it out once it is awake: what a blind second try would have doubled.
-    script = Script(frail.uri)
-    search = {"experiment_ids": ["0", "1", "2", "3", "4", "5"], "filter": f"tags.`runwright.uid` = '{wanted.uid}'"}
+    script = Script(frail_server.uri)
+    search = {"experiment_ids": [first.experiment_id], "filter": f"tags.`runwright.uid` = '{wanted.uid}'"}
     await until(lambda: script.post("runs/search", **search).get("runs"), "the server to carry it out")
     adopted = await patient.create_run(wanted, search_first=True)
     found = script.post("runs/search", **search)["runs"]
@@ -165,27 +155,27 @@ async def test_a_run_whose_making_was_cut_off_is_not_made_blindly_again(
     await patient.aclose()
 
 
-async def test_a_refused_host_name_says_what_to_allow(frail: MLflowServer, new: Callable[..., NewRun]) -> None:
-    tracker = MLflowTracker(f"http://localhost:{frail.port}", FAST.client)
-    with pytest.raises(TrackerUnavailableError, match=rf"'localhost:{frail.port}'.*--allowed-hosts"):
+async def test_a_refused_host_name_says_what_to_allow(frail_server: MLflowServer, new: Callable[..., NewRun]) -> None:
+    tracker = MLflowTracker(f"http://localhost:{frail_server.port}", FAST.client)
+    with pytest.raises(TrackerUnavailableError, match=rf"'localhost:{frail_server.port}'.*--allowed-hosts"):
         await tracker.create_run(new(), search_first=False)
     assert "allowed-hosts" in tracker.problem
     await tracker.aclose()
 
 
-async def test_a_server_that_is_not_mlflow_is_told_so(frail: MLflowServer, new: Callable[..., NewRun]) -> None:
-    tracker = MLflowTracker(f"{frail.uri}/some/prefix", FAST.client)
+async def test_a_server_that_is_not_mlflow_is_told_so(frail_server: MLflowServer, new: Callable[..., NewRun]) -> None:
+    tracker = MLflowTracker(f"{frail_server.uri}/some/prefix", FAST.client)
     with pytest.raises(TrackerUnavailableError, match="does not answer experiments/get-by-name as an MLflow server"):
         await tracker.create_run(new(), search_first=False)
     await tracker.aclose()
 
 
 async def test_a_connection_that_the_server_closed_as_idle_is_replaced_unnoticed(
-    frail: MLflowServer, new: Callable[..., NewRun]
+    frail_server: MLflowServer, new: Callable[..., NewRun]
 ) -> None:
     calls: Counter[str] = Counter()
     tracker = MLflowTracker(
-        frail.uri, replace(FAST.client, keepalive_seconds=600.0), on_request=lambda call: calls.update([call])
+        frail_server.uri, replace(FAST.client, keepalive_seconds=600.0), on_request=lambda call: calls.update([call])
     )
     run = await tracker.create_run(new(), search_first=False)
     connector = tracker.transport._open().connector

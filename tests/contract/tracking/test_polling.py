@@ -78,7 +78,7 @@ async def test_nothing_is_asked_while_nothing_is_followed(
 async def test_many_runs_are_polled_in_chunks_of_one_search_each(
     script: Script, new: Callable[..., NewRun], registries: Registries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runwright.tracking.experiments.SEARCH_CHUNK", 100)
+    monkeypatch.setattr("runwright.tracking.experiments.SEARCH_CHUNK", 50)
     enqueued: Counter[Key] = Counter()
     calls: Counter[str] = Counter()
     # Long intervals: one poll and no second one while we count.
@@ -87,11 +87,11 @@ async def test_many_runs_are_polled_in_chunks_of_one_search_each(
         lambda key: enqueued.update([key]), settings=settings, on_request=lambda call: calls.update([call])
     )
     tracker = registry(TrackingServer(script.uri))
-    wanted = [new(f"many-{number % 3}") for number in range(250)]
+    wanted = [new(f"many-{number % 3}", cluster="many") for number in range(120)]
     runs = await asyncio.gather(*(tracker.create_run(each, search_first=False) for each in wanted))
     for each, run in zip(wanted, runs, strict=True):
         tracker.follow(run.run_id, key_of(each))
-    await until(lambda: len(enqueued) == 250, "the first view of all")
+    await until(lambda: len(enqueued) == 120, "the first view of all")
     assert calls["runs/search"] == 3
     assert all(tracker.seen(run.run_id) for run in runs)
 
