@@ -13,6 +13,11 @@ from runwright.trainingrun.options import Options
 
 COMPLETION_INDEX: Final = "batch.kubernetes.io/job-completion-index"
 
+PROCESS_ENV: Final[Mapping[str, str]] = {
+    "USER": "runwright",  # images seldom have a name for runAsUser, and torch.compile asks for one
+    "PYTHONUNBUFFERED": "1",
+}
+
 # A worker waits for its peers' rendezvous and for a tracker that restarts; both take minutes, not hours.
 TRACKER_CLIENT_ENV: Final[Mapping[str, str]] = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "10",  # the highest the client takes: about 10 min of outage
@@ -48,7 +53,7 @@ def environment(run: TrainingRun, attempt: int, tracked: Tracked | None, options
     chosen = {e.name for e in spec.env}
     values: dict[str, str] = {
         "HOME": WORKSPACE,
-        **({"PYTHONUNBUFFERED": "1"} if "PYTHONUNBUFFERED" not in chosen else {}),
+        **{name: value for name, value in PROCESS_ENV.items() if name not in chosen},
         "RUNWRIGHT_RUN_NAME": meta.name,
         "RUNWRIGHT_NAMESPACE": meta.namespace,
         "RUNWRIGHT_ATTEMPT": str(attempt),
