@@ -1,19 +1,17 @@
 """An API server with Runwright installed as the chart installs it: CRDs, ServiceAccount, rights; no operator yet."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from runwright.operator.rights import CLUSTER_ID, LEASE, NAMESPACED, Right
+from tests.charts import helm
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.errors import ClusterError
 from tests.cluster.shell import eventually
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "runwright-system"
-ACCOUNT = "runwright"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 
@@ -41,25 +39,33 @@ def install_crds(control_plane: ControlPlane) -> None:
 
 
 def install(control_plane: ControlPlane) -> Path:
-    """Apply CRDs and rights; returns the kubeconfig of the operator's ServiceAccount."""
+    """Apply CRDs and the chart's rights in all namespaces; returns the kubeconfig of the operator's ServiceAccount."""
     install_crds(control_plane)
-    kubeconfig = control_plane.kubeconfig_for_service_account(NAMESPACE, ACCOUNT)
-    for path, manifest in _rbac():
-        control_plane.client.apply(path, manifest)
+    return grant(control_plane)
+
+
+def release(namespace: str) -> str:
+    """Return the name of the release in a namespace, which is also that of its ServiceAccount and Roles."""
+    return "runwright" if namespace == NAMESPACE else f"runwright-{namespace}"
+
+
+def grant(control_plane: ControlPlane, namespace: str = NAMESPACE, watch: Sequence[str] = ()) -> Path:
+    """Apply the chart's rights; returns the kubeconfig of the operator's ServiceAccount.
+
+    Args:
+        control_plane: Where to.
+        namespace: Where the chart is installed: the operator's ServiceAccount and Lease are there.
+        watch: The chart's ``watchNamespaces``.
+    """
+    name = release(namespace)
+    kubeconfig = control_plane.kubeconfig_for_service_account(namespace, name)
+    values = yaml.safe_dump({"watchNamespaces": list(watch), "defaultStack": {"namespace": "", "name": ""}})
+    chart = ["template", name, str(ROOT / "charts" / "runwright"), "--namespace", namespace]
+    rendered = helm.run(*chart, "--show-only", "templates/rbac.yaml", "--values", "-", stdin=values)
+    assert rendered.returncode == 0, rendered.stderr
+    for manifest in yaml.safe_load_all(rendered.stdout):
+        if manifest:
+            meta = manifest["metadata"]
+            where = f"/namespaces/{meta['namespace']}" if "namespace" in meta else ""
+            control_plane.client.apply(f"{RBAC}{where}/{manifest['kind'].lower()}s/{meta['name']}", manifest)
     return kubeconfig
-
-
-def _rbac() -> Iterator[tuple[str, dict[str, Any]]]:
-    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}
-    meta: dict[str, Any] = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "runwright"}}
-    ref = {"apiGroup": "rbac.authorization.k8s.io", "name": "runwright"}
-    rules = [_rule(right) for right in (*NAMESPACED, LEASE, CLUSTER_ID)]
-    yield f"{RBAC}/clusterroles/runwright", {**meta, "kind": "ClusterRole", "rules": rules}
-    binding = {**meta, "kind": "ClusterRoleBinding", "roleRef": {**ref, "kind": "ClusterRole"}, "subjects": [subject]}
-    yield f"{RBAC}/clusterrolebindings/runwright", binding
-
-
-def _rule(right: Right) -> dict[str, Any]:
-    resource = f"{right.resource}/{right.subresource}" if right.subresource else right.resource
-    rule: dict[str, Any] = {"apiGroups": [right.group], "resources": [resource], "verbs": list(right.verbs)}
-    return {**rule, "resourceNames": [right.name]} if right.name else rule

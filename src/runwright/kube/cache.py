@@ -45,9 +45,13 @@ class Cache:
     Args:
         keeps: Tells whether an object belongs into the cache; one that does not any more is removed.
         max_tombstones: How many removals are remembered.
+
+    Attributes:
+        replaced: Called with an object whose name was taken by another uid: its removal went unnoticed.
     """
 
     def __init__(self, keeps: Callable[[Kind, Json], bool] = keeps, *, max_tombstones: int = MAX_TOMBSTONES) -> None:
+        self.replaced: Callable[[Kind, Json], None] = lambda *_: None
         self._keeps = keeps
         self._max_tombstones = max_tombstones
         self._objects: dict[Kind, dict[Key, Json]] = {kind: {} for kind in WATCHED}
@@ -69,12 +73,14 @@ class Cache:
 
     def seen(self, kind: Kind, obj: Json) -> bool:
         """Take in a state of an object, from wherever; tell whether it was news."""
-        if not self._keeps(kind, obj):
-            return self.gone(kind, key_of(obj), version_of(obj))
         key, version = key_of(obj), version_of(obj)
         old = self._objects[kind].get(key)
         if old is not None and version_of(old) >= version:
             return False
+        if old is not None and old["metadata"].get("uid") != obj["metadata"].get("uid"):
+            self.replaced(kind, old)
+        if not self._keeps(kind, obj):
+            return self.gone(kind, key, version)
         if old is None and self._known_absent(kind, key) >= version:
             return False
         self._tombstones.pop((kind, key), None)

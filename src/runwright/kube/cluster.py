@@ -24,11 +24,20 @@ class KubeCluster:
         cache: Fed by watches and re-lists from outside, by answers from here.
         may_write: Tells whether this process still holds the Lease; asked before every write.
         instance: Who reports Events: the operator's pod name.
+        learned: Called when a live read brought news of a watched kind: the watch event that follows is none any
+            more, so somebody else must be told.
     """
 
     def __init__(
-        self, client: Client, cache: Cache, *, may_write: Callable[[], bool] = lambda: True, instance: str = ""
+        self,
+        client: Client,
+        cache: Cache,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+        instance: str = "",
+        learned: Callable[[Kind, Json], None] = lambda *_: None,
     ) -> None:
+        self._learned = learned
         self._client = client
         self._cache = cache
         self._may_write = may_write
@@ -66,7 +75,8 @@ class KubeCluster:
             if before is not None:
                 self._cache.gone(kind, key, version_of(before))
             return None
-        self._learn(kind, obj)
+        if kind in WATCHED and self._cache.seen(kind, obj):
+            self._learned(kind, obj)
         return obj
 
     async def create(self, kind: Kind, obj: Json) -> Json:

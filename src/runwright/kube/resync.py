@@ -7,7 +7,7 @@ must not act before it has seen everything once. Both are answered by a complete
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from runwright.errors import RunwrightError
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 PERIOD_SECONDS: Final = 300.0
 JITTER: Final = 0.2
+POLL_SECONDS: Final = 30.0
 RETRY_SECONDS: Final = 5.0
 
 Found = Callable[[Kind, Difference], None]
@@ -33,6 +34,7 @@ class Resync:
         client: Lists.
         cache: Takes the lists in.
         namespaces: The namespaces watched; empty for all.
+        stacks_in: A namespace whose TrackingStacks are wanted although it is not watched: they are polled.
         found: Told what differed.
         beat: Called after every complete round: proof of progress.
     """
@@ -43,41 +45,54 @@ class Resync:
         cache: Cache,
         *,
         namespaces: Sequence[str] = (),
+        stacks_in: str = "",
         found: Found,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._client = client
         self._cache = cache
-        self._namespaces = tuple(namespaces) or ("",)
+        self._lists = [(kind, namespace) for kind in WATCHED for namespace in (tuple(namespaces) or ("",))]
+        unwatched = namespaces and stacks_in and stacks_in not in namespaces
+        self._polled = [(Kind.TRACKING_STACK, stacks_in)] if unwatched else []
         self._found = found
         self._beat = beat
 
     async def first(self) -> None:
         """List every kind, retrying until all lists are complete: nothing may act before."""
         async with asyncio.TaskGroup() as group:
-            for kind in WATCHED:
-                for namespace in self._namespaces:
-                    group.create_task(self._until_complete(kind, namespace), name=f"first LIST of {kind.plural}")
+            for kind, namespace in (*self._lists, *self._polled):
+                group.create_task(self._until_complete(kind, namespace), name=f"first LIST of {kind.plural}")
         self._beat()
 
     async def run(self) -> None:
         """Re-list every five minutes, kind by kind, until cancelled."""
-        while True:
-            await asyncio.sleep(PERIOD_SECONDS * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - jitter
-            await self.once()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._every(PERIOD_SECONDS, self.once))
+            if self._polled:
+                group.create_task(self._every(POLL_SECONDS, self._poll))
 
     async def once(self) -> None:
         """Re-list every kind once; what fails is logged and waits for the next round."""
-        complete = True
-        for kind in WATCHED:
-            for namespace in self._namespaces:
-                try:
-                    await self._list(kind, namespace)
-                except RunwrightError as error:
-                    complete = False
-                    logger.warning("Re-listing %s failed: %s", kind.plural, error)
-        if complete:
+        if await self._relist(self._lists):
             self._beat()
+
+    async def _poll(self) -> None:
+        await self._relist(self._polled)
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - jitter
+            await work()
+
+    async def _relist(self, lists: Sequence[tuple[Kind, str]]) -> bool:
+        complete = True
+        for kind, namespace in lists:
+            try:
+                await self._list(kind, namespace)
+            except RunwrightError as error:
+                complete = False
+                logger.warning("Re-listing %s failed: %s", kind.plural, error)
+        return complete
 
     async def _until_complete(self, kind: Kind, namespace: str) -> None:
         while True:

@@ -36,6 +36,7 @@ class Inbox:
         record: Callable[[Kind, str | None], None] = lambda *_: None,
     ) -> None:
         self._cache = cache
+        cache.replaced = self._replaced
         self._queues = queues
         self._departed = departed
         self._record = record
@@ -55,6 +56,15 @@ class Inbox:
             self._enqueue(kind, obj)
         for obj in difference.vanished:
             self._depart(kind, obj)
+
+    def learned(self, kind: Kind, obj: Json) -> None:
+        """Take in what a live read brought that the cache now holds."""
+        self._enqueue(kind, obj)
+
+    def _replaced(self, kind: Kind, old: Json) -> None:
+        """An object gave its name to another, and its DELETED event was lost."""
+        if kind is Kind.TRAINING_RUN:
+            self._departed(old)
 
     def _depart(self, kind: Kind, obj: Json) -> None:
         if kind is Kind.TRAINING_RUN:

@@ -10,7 +10,7 @@ from typing import Final
 from runwright.errors import ConfigurationError, RefusedError, TransientError
 from runwright.kube.client import Client, item
 from runwright.names import API_VERSION
-from runwright.operator.rights import CLUSTER_ID, LEASE, NAMESPACED, Right
+from runwright.operator.rights import CLUSTER_ID, DEFAULT_STACK, LEASE, NAMESPACED, Right
 from runwright.operator.settings import Settings
 from runwright.ports import Key, Kind
 
@@ -90,6 +90,9 @@ async def _crd_problem(client: Client) -> str:
 async def _rights(client: Client, settings: Settings) -> None:
     namespaces = settings.watch_namespaces or ("",)
     wanted = [(right, namespace) for namespace in namespaces for right in NAMESPACED]
+    stack = settings.default_stack
+    if stack is not None and settings.watch_namespaces and stack.namespace not in settings.watch_namespaces:
+        wanted += [(right, stack.namespace) for right in DEFAULT_STACK]
     wanted += [(LEASE, settings.lease_namespace), (CLUSTER_ID, "")]
     missing = await _missing(client, wanted)
     if not missing:

@@ -37,6 +37,12 @@ NAMESPACED: Final = (
 )
 """In every watched namespace."""
 
+DEFAULT_STACK: Final = (
+    Right(GROUP, "trackingstacks", ("list",)),
+    Right(GROUP, "trackingstacks", ("patch",), subresource="status"),
+)
+"""In the default stack's namespace, where it is not one of the watched."""
+
 LEASE: Final = Right("coordination.k8s.io", "leases", ("get", "create", "update"))
 """In the operator's own namespace."""
 

@@ -54,7 +54,13 @@ class Parts:
             beat=lambda: lease_beat.beat(time.monotonic()),
         )
         cache = Cache()
-        self.cluster = KubeCluster(client, cache, may_write=self.lease.held, instance=settings.pod_name)
+        self.cluster = KubeCluster(
+            client,
+            cache,
+            may_write=self.lease.held,
+            instance=settings.pod_name,
+            learned=lambda kind, obj: self.inbox.learned(kind, obj),  # noqa: PLW0108 - made below
+        )
         self.trackers = TrackerRegistry(
             cluster_uid,
             lambda key: self.runs.add(key),  # noqa: PLW0108 - made below
@@ -92,6 +98,7 @@ class Parts:
             client,
             cache,
             namespaces=settings.watch_namespaces,
+            stacks_in=settings.default_stack.namespace if settings.default_stack else "",
             found=self.inbox.found,
             beat=lambda: resync_beat.beat(time.monotonic()),
         )

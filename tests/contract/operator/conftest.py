@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.apiclient import ApiClient
 from tests.cluster.controlplane import ControlPlane
 from tests.support.api_proxy import ApiProxy
-from tests.support.installed import install
+from tests.support.installed import grant, install
 from tests.support.operator_process import OperatorProcess
 
 TRACKING_OFF = {"RUNWRIGHT_TRACKING": "off"}
@@ -67,17 +67,18 @@ def proxy(installed: Installed) -> Iterator[ApiProxy]:
 
 @pytest.fixture
 def make_operator(installed: Installed, namespace: str, tmp_path: Path) -> Iterator[Callable[..., OperatorProcess]]:
-    """Make operators that watch the test's namespace only and have a Lease of their own there; ended with the test."""
+    """Make operators that are installed in the test's namespace and watch only it; ended with the test."""
     made: list[OperatorProcess] = []
 
     def make(proxy: ApiProxy | None = None, **options: Any) -> OperatorProcess:
-        kubeconfig = installed.kubeconfig
+        where = options.pop("where", namespace)
+        kubeconfig = grant(installed.control_plane, where, [where])
         if proxy is not None:
             kubeconfig = proxy.kubeconfig(kubeconfig, tmp_path / f"proxied-{proxy.port}.kubeconfig")
         environ = {
             **TRACKING_OFF,
-            "RUNWRIGHT_WATCH_NAMESPACES": namespace,
-            "RUNWRIGHT_LEASE_NAMESPACE": namespace,
+            "RUNWRIGHT_WATCH_NAMESPACES": where,
+            "RUNWRIGHT_LEASE_NAMESPACE": where,
             **options.pop("environ", {}),
         }
         made.append(OperatorProcess(kubeconfig, tmp_path, environ, **options))

@@ -86,10 +86,7 @@ async def test_a_refusal_names_the_field(client: Client, namespace: str) -> None
 
 async def test_a_missing_right_is_a_refusal(client: Client, namespace: str) -> None:
     with pytest.raises(RefusedError, match="forbidden") as caught:
-        await KubeCluster(client, Cache()).get(
-            Kind.LEASE,
-            Key("kube-system", "other"),
-        )
+        await KubeCluster(client, Cache()).get(Kind.NAMESPACE, Key("", "kube-public"))
     assert caught.value.status == 403
 
 

@@ -21,15 +21,10 @@ def test_a_silent_watch_and_a_hung_worker_turn_healthz_to_503(
     installed: Installed, namespace: str, make_operator: Callable[..., OperatorProcess], proxy: ApiProxy
 ) -> None:
     elsewhere = f"{namespace}-hung"
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": elsewhere}}
-    installed.admin.request("POST", "/api/v1/namespaces", body)
-    deaf = make_operator(proxy).start()
-    hung = make_operator(
-        environ={"RUNWRIGHT_WATCH_NAMESPACES": elsewhere, "RUNWRIGHT_LEASE_NAMESPACE": elsewhere},
-        command=[sys.executable, "-m", "tests.support.hanging_operator"],
-    ).start()
+    deaf = make_operator(proxy).start().wait_ready()
+    hung = make_operator(where=elsewhere, command=[sys.executable, "-m", "tests.support.hanging_operator"])
+    hung.start().wait_ready()
     for operator in (deaf, hung):
-        operator.wait_ready()
         assert operator.probe("healthz")[0] == 200
 
     # Both faults at once: each takes its time to show, and neither operator knows of the other.

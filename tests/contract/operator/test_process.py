@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.controlplane import ControlPlane, free_ports
-from tests.contract.operator.conftest import Installed
+from tests.contract.operator.conftest import TRACKING_OFF, Installed
 from tests.support.api_proxy import ApiProxy
+from tests.support.installed import release
 from tests.support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.contract
@@ -63,7 +64,14 @@ def test_a_paused_leader_that_wakes_up_after_another_took_over_writes_nothing_an
     assert "Lease" in last_words(old)
 
 
-def test_missing_crds_and_a_missing_server_are_one_line(tmp_path: Path) -> None:
+def test_cluster_wide_with_the_charts_defaults(installed: Installed, namespace: str, tmp_path: Path) -> None:
+    with OperatorProcess(installed.kubeconfig, tmp_path, TRACKING_OFF) as operator:
+        installed.new_run(namespace, "hello")
+        operator.wait_for(lambda: installed.jobs(namespace), "the Job")
+        assert operator.stop() == 0
+
+
+def test_missing_crds_are_one_line(tmp_path: Path) -> None:
     with ControlPlane() as bare:
         kubeconfig = bare.kubeconfig_for_service_account("runwright-system", "runwright")
         operator = OperatorProcess(kubeconfig, tmp_path).start()
@@ -91,16 +99,13 @@ def test_missing_rights_are_named_in_one_line(installed: Installed, tmp_path: Pa
 
 
 def test_one_missing_verb_is_named_alone(installed: Installed, namespace: str, make_operator: MakeOperator) -> None:
-    role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/runwright"
-    original = installed.admin.request("GET", role)
-    weaker = [{**rule, "verbs": [verb for verb in rule["verbs"] if verb != "delete"]} for rule in original["rules"]]
-    installed.admin.request("PUT", role, {**original, "rules": weaker})
-    try:
-        operator = make_operator().start()
-        assert operator.wait_exit(90) == 1
-    finally:
-        current = installed.admin.request("GET", role)
-        installed.admin.request("PUT", role, {**current, "rules": original["rules"]})
+    operator = make_operator()
+    role = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles/{release(namespace)}"
+    granted = installed.admin.request("GET", role)
+    for rule in granted["rules"]:
+        rule["verbs"] = [verb for verb in rule["verbs"] if verb != "delete"]
+    installed.admin.request("PUT", role, granted)
+    assert operator.start().wait_exit(90) == 1
     assert f"lacks rights: delete jobs.batch in {namespace}. The chart" in last_words(operator)
 
 
