@@ -56,7 +56,7 @@ def _carry_out(command: str, images: tuple[str, ...], steps: Steps) -> None:
     if command == "down":
         testbed.down(steps)
         return
-    provider = testbed.chosen()
+    provider = testbed.open_provider(running=command in {"status", "load"})
     if command == "status":
         print(f"{provider.name}: {provider.status()}")
     elif command == "build":

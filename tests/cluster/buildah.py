@@ -8,7 +8,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from tests.cluster import golang, hostsettings, paths
+from tests.cluster import golang, hostsettings, mounts, paths
 from tests.cluster.shell import replace_file, run
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def ensure_base(steps: Steps) -> None:
     if _stored(BASE):
         return
     scratch = paths.images() / ".base"
+    mounts.unmount_below(scratch)  # debootstrap mounts /proc and /sys in it, and may have been killed
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     root = scratch / "rootfs"
@@ -85,6 +86,7 @@ def ensure(images: Iterable[Image], steps: Steps) -> tuple[Built, ...]:
         ClusterError: With the end of the build's output, if one fails.
     """
     wanted = tuple(images)
+    run(_buildah("rm", "--all"))  # what an interrupted build left
     ensure_base(steps)
     return tuple(_ensure(image, steps) for image in wanted)
 

@@ -10,9 +10,7 @@ import contextlib
 import shutil
 from pathlib import Path
 
-from tests.cluster import cgroups, network, paths, process
-from tests.cluster.errors import ClusterError
-from tests.cluster.shell import eventually, run
+from tests.cluster import cgroups, mounts, network, paths, process
 
 # kubelet makes links to the pods' logs and its folder for device plugins; its configuration has no say in it.
 _CONTAINER_LOGS = Path("/var/log/containers")
@@ -46,7 +44,7 @@ def find() -> list[str]:
     """Name what is left of a node, empty if nothing is."""
     found = [f"process {pid}: {' '.join(process.command_line(pid))[:120]}" for pid in processes()]
     found += [f"pod process {pid}" for pid in cgroups.pids()]
-    found += [f"mount {mount}" for mount in mounts()]
+    found += [f"mount {mount}" for mount in mounts.below(*_folders())]
     found += cgroups.leftovers() + network.leftovers()
     found += [str(link) for link in _log_links()]
     return found + [str(path) for path in (node_directory(), paths.runtime() / "containerd") if path.exists()]
@@ -62,15 +60,8 @@ def processes() -> tuple[int, ...]:
     )
 
 
-def mounts() -> tuple[str, ...]:
-    """Return the mount points below the node's folders, innermost first."""
-    ours = (f"{node_directory()}/", f"{paths.runtime() / 'containerd'}/", f"{paths.state() / 'containerd'}/")
-    found = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = line.split()[4].encode().decode("unicode_escape")
-        if f"{point}/".startswith(ours):
-            found.append(point)
-    return tuple(reversed(found))
+def _folders() -> tuple[Path, ...]:
+    return node_directory(), paths.runtime() / "containerd", paths.state() / "containerd"
 
 
 def remove() -> None:
@@ -86,12 +77,7 @@ def remove() -> None:
             process.end([pid])
     process.end(processes(), grace=1.0)
     cgroups.remove()
-    for mount in mounts():
-        run(["umount", mount], check=False)
-    for mount in mounts():
-        run(["umount", "--lazy", mount], check=False)
-    if not eventually(lambda: not mounts(), 10.0):
-        raise ClusterError(f"these can't be unmounted: {', '.join(mounts())}", "see what uses them with `fuser -vm`")
+    mounts.unmount_below(*_folders())
     network.remove(kernel_settings())
     for link in _log_links():
         link.unlink(missing_ok=True)

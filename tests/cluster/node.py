@@ -28,21 +28,9 @@ if TYPE_CHECKING:
 
 NAME = "testbed"
 PORTS = (6443, 10250)
-PROGRAMS = (
-    "etcd",
-    "kube-apiserver",
-    "kube-controller-manager",
-    "kube-scheduler",
-    "kubelet",
-    "kube-proxy",
-    "kubectl",
-    "containerd",
-    "containerd-shim-runc-v2",
-    "ctr",
-    "coredns",
-    "provisioner",
-    "pause",
-)
+_CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+_OWN = ("containerd", "kubelet", "kube-proxy", "coredns", "provisioner")
+PROGRAMS = (*_CONTROL_PLANE, *_OWN, "kubectl", "containerd-shim-runc-v2", "ctr", "pause")
 _START_SECONDS = 120.0
 
 
@@ -80,12 +68,12 @@ class Node:
         return ControlPlane(self.directory / "control-plane", settings)
 
     def healthy(self) -> bool:
-        """Tell whether everything runs and the node is Ready."""
-        if not all(
-            self.daemons.pid(name) for name in ("containerd", "kubelet", "kube-proxy", "coredns", "provisioner")
-        ):
-            return False
+        """Tell whether everything runs, in the versions pinned here, and the node is Ready."""
         try:
+            everything = [(self.daemons, name) for name in _OWN]
+            everything += [(self.control_plane.daemons, name) for name in _CONTROL_PLANE]
+            if not all(_runs(daemons, name, self.programs[name]) for daemons, name in everything):
+                return False
             return self.control_plane.client.ready() and self._node_ready()
         except (OSError, ValueError, ClusterError):
             return False
@@ -347,6 +335,11 @@ disabled_plugins = ["io.containerd.nri.v1.nri", "io.containerd.internal.v1.opt"]
         volumes = self.directory / "volumes"
         volumes.mkdir(exist_ok=True)
         self._start("provisioner", f"-kubeconfig={kubeconfig}", f"-root={volumes}", f"-name={addons.PROVISIONER}")
+
+
+def _runs(daemons: Daemons, name: str, program: Path) -> bool:
+    pid = daemons.pid(name)
+    return pid is not None and Path(f"/proc/{pid}/exe").resolve() == program.resolve()
 
 
 def open_node(steps: Steps) -> Node:

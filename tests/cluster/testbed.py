@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ def up(images: Iterable[str] = tuple(IMAGES), steps: Steps | None = None) -> Tes
         ClusterError: If it can't, with what would help.
     """
     steps = steps or Steps()
-    cluster = chosen().up(steps, select(images))
+    cluster = open_provider().up(steps, select(images))
     tools = {name: golang.find_or_ensure(name, steps) for name in _TOOLS}
     kubeconfig = paths.BUILD / "kubeconfig"
     replace_file(kubeconfig, cluster.kubeconfig.read_text(), mode=0o600)
@@ -58,7 +59,7 @@ def up(images: Iterable[str] = tuple(IMAGES), steps: Steps | None = None) -> Tes
 
 def down(steps: Steps | None = None) -> None:
     """Stop what `up` started; nothing happens if nothing runs."""
-    chosen().down(steps or Steps())
+    open_provider(running=True).down(steps or Steps())
     for name in ("kubeconfig", "cluster.json"):
         (paths.BUILD / name).unlink(missing_ok=True)
 
@@ -77,10 +78,20 @@ def current() -> Testbed:
         raise ClusterError("no cluster is up", "start one with `make cluster-up`") from None
 
 
-def chosen() -> provider.Provider:
-    """Return the provider for this machine."""
-    name = provider.choose(os.environ, provider.inspect_machine())
-    return provider.open_provider(name)
+def open_provider(*, running: bool = False) -> provider.Provider:
+    """Return the provider for this machine, or the one that the cluster was started with if it is `running`.
+
+    Raises:
+        ClusterError: If none can work here.
+    """
+    environment = dict(os.environ)
+    # The one that `up` says to export is no cluster of the user's own.
+    if environment.get("KUBECONFIG") == str(paths.BUILD / "kubeconfig"):
+        del environment["KUBECONFIG"]
+    if running and environment.get(provider.VARIABLE, "auto") == "auto":
+        with contextlib.suppress(ClusterError):
+            return provider.open_provider(current().provider)
+    return provider.open_provider(provider.choose(environment, provider.inspect_machine()))
 
 
 def select(names: Iterable[str]) -> Sequence[Image]:

@@ -173,6 +173,21 @@ def test_start_after_a_crash(running: Second) -> None:
     running.wait_phase("after", "Succeeded")
 
 
+@pytest.mark.parametrize("reached", ["run/containerd.pid", "control-plane/run/kube-apiserver.pid", "run/kubelet.pid"])
+def test_start_after_an_interrupted_start(second: Second, reached: str) -> None:
+    second.do("down")
+    file = paths.cache() / f"state-{NAME}" / "node" / reached
+    words = ["nsenter", f"--net=/run/netns/{NAME}", sys.executable, "-m", "tests.cluster.unit.second_node", "up"]
+    interrupted = subprocess.Popen(
+        words, env={**os.environ, "RUNWRIGHT_TESTBED": NAME}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    assert eventually(file.exists, SECONDS)
+    interrupted.kill()
+    interrupted.wait()
+    second.do("up")
+    assert "testbed" in second.kubectl("get", "nodes")
+
+
 def test_stop_leaves_nothing(running: Second) -> None:
     running.pod("stubborn", "trap '' TERM; while :; do sleep 600; done")
     running.wait_phase("stubborn", "Running")

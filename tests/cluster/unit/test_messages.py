@@ -1,5 +1,6 @@
 """What a user sees: seconds per step, signs of life, and errors with a remedy instead of tracebacks."""
 
+import json
 import shutil
 import subprocess
 import threading
@@ -77,6 +78,31 @@ def test_nothing_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "BUILD", tmp_path)
     with pytest.raises(ClusterError, match=r"no cluster is up\n  What would help: .*make cluster-up"):
         testbed.current()
+
+
+def test_exported_kubeconfig_of_ours_is_not_taken_for_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "BUILD", tmp_path)
+    monkeypatch.delenv("RUNWRIGHT_CLUSTER", raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ClusterError, match="KUBECONFIG is not set"):
+        testbed.open_provider()
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "the users"))
+    assert testbed.open_provider().name == "kubeconfig"
+
+
+def test_running_cluster_is_stopped_by_who_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "BUILD", tmp_path)
+    monkeypatch.delenv("RUNWRIGHT_CLUSTER", raising=False)
+    monkeypatch.setenv("KUBECONFIG", "/the/users")
+    written = {"provider": "bare", "kubeconfig": "k", "node": "n", "bin": {"kubectl": "k", "helm": "h"}}
+    (tmp_path / "cluster.json").write_text(json.dumps(written))
+    assert testbed.open_provider(running=True).name == "bare"
+    assert testbed.open_provider().name == "kubeconfig"
+    monkeypatch.setenv("RUNWRIGHT_CLUSTER", "kubeconfig")
+    assert testbed.open_provider(running=True).name == "kubeconfig"
 
 
 def test_unknown_image_lists_the_known() -> None:
