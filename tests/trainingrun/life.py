@@ -56,9 +56,10 @@ class Life:
         made = self.world.create(Kind.TRAINING_RUN, manifest(key, **spec))
         return str(made["metadata"]["uid"])
 
-    def at(self, seconds: float, what: Callable[[], Any]) -> None:
-        """Do something at a time from now."""
-        self.world.after(seconds, lambda: (what(), None)[1])
+    def at(self, seconds: float, *what: Callable[[], object]) -> None:
+        """Do some things at a time from now."""
+        for one in what:
+            self.world.after(seconds, one)
 
     def delete(self, key: Key = KEY) -> None:
         self.world.delete(Kind.TRAINING_RUN, key)
@@ -106,7 +107,7 @@ class Life:
     # What is, for assertions.
 
     def body(self, key: Key = KEY) -> Json:
-        found = self.world.find(Kind.TRAINING_RUN, key)
+        found = self.world.objects.get((Kind.TRAINING_RUN, key))
         assert found is not None
         return found
 

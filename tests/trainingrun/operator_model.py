@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 -- the Protocols name arguments that a model has no use for
 """One operator process over the model world: the real reconciler, cache and inbox; a work queue in virtual time."""
 
 import itertools
@@ -59,7 +60,7 @@ class ModelCluster:
 
     async def get(self, kind: Kind, key: Key) -> Json | None:
         before = self._cache.get(kind, key) if kind in WATCHED else None
-        found = self._world.find(kind, key)
+        found = self._world.objects.get((kind, key))
         if found is None:
             if before is not None:
                 self._cache.gone(kind, key, version_of(before))
@@ -80,7 +81,7 @@ class ModelCluster:
 
     async def apply_status(self, kind: Kind, obj: Json) -> Json:
         key = Key(obj["metadata"]["namespace"], obj["metadata"]["name"])
-        name = f"status {key} {obj['status']['phase']}"
+        name = f"status {key} {obj['status'].get('phase', '')}"
         try:
             answer = await self._write(name, lambda: self._world.apply_status(kind, obj))
         except ConflictError:
@@ -97,7 +98,7 @@ class ModelCluster:
         return await self._world.mutate(label, checked)
 
     async def pod_log(self, key: Key, *, tail_lines: int | None = None, limit_bytes: int | None = None) -> str:
-        return "epoch 1\nepoch 2\n" if self._world.find(Kind.POD, key) is not None else ""
+        return "epoch 1\nepoch 2\n" if (Kind.POD, key) in self._world.objects else ""
 
     async def post_event(self, kind: Kind, obj: Json, note: EventNote) -> None:
         self._world.events.append(note.reason)
@@ -241,7 +242,7 @@ class Process:
         for kind in WATCHED:
             for obj in self.world.all(kind):
                 if keeps(kind, obj):
-                    self._inbox.event(kind, None, dict(self.world.find(kind, _key(obj)) or {}))
+                    self._inbox.event(kind, None, obj)
         self.world.watchers.append(self)
         self.sweep_later()
 
@@ -298,7 +299,7 @@ class Process:
     def sweep_later(self, seconds: float = 0.2) -> None:
         if not self._sweeping:
             self._sweeping = True
-            self.world.after(seconds, lambda: self.queue.due.setdefault(SWEEP, self.world.seconds))
+            self.world.after(seconds, lambda: self.queue.add(SWEEP))
 
     async def sweep(self) -> None:
         self._sweeping = False
@@ -326,7 +327,3 @@ class Process:
 
 SWEEP = Key("", "")
 """Stands for a sweep in the queue."""
-
-
-def _key(obj: Json) -> Key:
-    return Key(obj["metadata"]["namespace"], obj["metadata"]["name"])

@@ -63,7 +63,9 @@ def test_a_condition_that_says_the_same_stays_as_it_is() -> None:
 
 
 def test_a_new_reason_keeps_the_transition_time() -> None:
-    (new,) = merge((condition("Running", "False", "Initializing"),), {"Running": Says("False", "Unschedulable")}, 2, NOW)
+    (new,) = merge(
+        (condition("Running", "False", "Initializing"),), {"Running": Says("False", "Unschedulable")}, 2, NOW
+    )
     assert (new.reason, new.last_transition_time, new.observed_generation) == ("Unschedulable", ago(500), 2)
 
 

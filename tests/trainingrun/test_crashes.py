@@ -7,6 +7,7 @@ phases only move forward, and once the end is reached not a write follows.
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -76,7 +77,7 @@ async def _deadline(world: World) -> Life:
 async def _created_again(world: World) -> Life:
     life = Life(world)
     life.apply()
-    life.at(12, lambda: (life.delete(), life.apply()))
+    life.at(12, life.delete, life.apply)
     return life
 
 
@@ -134,7 +135,7 @@ def check(name: str, life: Life, calm: Life) -> None:
     names = {call for call in calm.world.calls if call.startswith("create Job")}
     assert {call.rsplit("-", 1)[-1] for call in jobs} == {call.rsplit("-", 1)[-1] for call in names}
     assert "RUNNING" not in life.mlflow().values()
-    for before, after in zip(life.world.phases, life.world.phases[1:], strict=False):
+    for before, after in pairwise(life.world.phases):
         assert after in FOLLOWS[before] or (name == "created_again" and after == "Pending")
     assert_no_overlap(life)
 
@@ -158,7 +159,7 @@ def assert_no_overlap(life: Life) -> None:
     for job, begin, end in life.world.started:
         by_job.setdefault(job, []).append((begin, end))
     spans = sorted((min(b for b, _ in s), max(e for _, e in s)) for s in by_job.values())
-    for (_, end), (begin, _) in zip(spans, spans[1:], strict=False):
+    for (_, end), (begin, _) in pairwise(spans):
         assert end <= begin
 
 

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from runwright.trainingrun.environment import Tracked, environment, parameters_j
 from tests.trainingrun.samples import OPTIONS, SERVER, run
 
 
-def values(attempt: int = 1, tracked: Tracked | None = None, **spec: object) -> dict[str, str]:
+def values(attempt: int = 1, tracked: Tracked | None = None, **spec: Any) -> dict[str, str]:
     env = environment(run(**spec), attempt, tracked, OPTIONS)
     return {e["name"]: e.get("value", "") for e in env}
 
@@ -40,19 +41,23 @@ def test_parameters_arrive_verbatim(value: str) -> None:
 
 def test_the_contract_of_every_pod() -> None:
     found = values(3, Tracked(SERVER, "17", "run1"), parameters={"lr": "0.1"}, seed=7)
-    assert found | {
-        "HOME": "/workspace",
-        "RUNWRIGHT_RUN_NAME": "mnist",
-        "RUNWRIGHT_NAMESPACE": "team-a",
-        "RUNWRIGHT_ATTEMPT": "3",
-        "RUNWRIGHT_PARAMS_FILE": "/runwright/params.json",
-        "RUNWRIGHT_SEED": "7",
-        "PYTHONHASHSEED": "7",
-        "PARAM_lr": "0.1",
-        "MLFLOW_TRACKING_URI": "http://mlflow:5000",
-        "MLFLOW_EXPERIMENT_ID": "17",
-        "MLFLOW_RUN_ID": "run1",
-    } == found
+    assert (
+        found
+        | {
+            "HOME": "/workspace",
+            "RUNWRIGHT_RUN_NAME": "mnist",
+            "RUNWRIGHT_NAMESPACE": "team-a",
+            "RUNWRIGHT_ATTEMPT": "3",
+            "RUNWRIGHT_PARAMS_FILE": "/runwright/params.json",
+            "RUNWRIGHT_SEED": "7",
+            "PYTHONHASHSEED": "7",
+            "PARAM_lr": "0.1",
+            "MLFLOW_TRACKING_URI": "http://mlflow:5000",
+            "MLFLOW_EXPERIMENT_ID": "17",
+            "MLFLOW_RUN_ID": "run1",
+        }
+        == found
+    )
 
 
 def test_a_single_process_has_no_rendezvous() -> None:

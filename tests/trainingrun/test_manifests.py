@@ -163,7 +163,9 @@ def test_without_tracking_no_mlflow_variable_is_set() -> None:
 
 def test_attempts_differ_in_name_label_and_variable_only() -> None:
     first, second = rendered(CASES["single-cpu"], attempt=1), rendered(CASES["single-cpu"], attempt=2)
-    changed = {line.strip() for a, b in zip(first.splitlines(), second.splitlines(), strict=True) for line in (a,) if a != b}
+    changed = {
+        line.strip() for a, b in zip(first.splitlines(), second.splitlines(), strict=True) for line in (a,) if a != b
+    }
     assert changed == {"name: mnist-0a1b2c3d-1", "runwright.dev/attempt: '1'", "value: '1'"}
 
 

@@ -1,5 +1,6 @@
 """What holds for every run, whatever happens to it."""
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -142,6 +143,7 @@ behaviors = st.builds(
     lag=st.dictionaries(st.sampled_from([Kind.JOB, Kind.POD, Kind.TRAINING_RUN]), st.sampled_from([0.5, 3.0])),
 )
 async def test_every_life_ends_well(
+    *,
     scripts: list[Behavior],
     nodes: int,
     faults: Any,
@@ -169,7 +171,7 @@ async def test_every_life_ends_well(
     assert len(mlflow.runs) <= 1
     assert (life.jobs(), life.pods()) == ([], [])
     assert_no_overlap(life)
-    for before, after in zip(life.world.phases, life.world.phases[1:], strict=False):
+    for before, after in pairwise(life.world.phases):
         assert after in FOLLOWS[before]
     created = [call for call in life.world.calls if call.startswith("create Job")]
     if job_deleted is None and not faults:

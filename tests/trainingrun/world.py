@@ -92,10 +92,10 @@ class World:
         """Every phase a status write told, in order."""
         self.events: list[str] = []
         self.started: list[tuple[str, float, float]] = []
-        """(Job name, begin, end) of every container that ran; end is infinite while it does."""
+        """(Job's uid, begin, end) of every container that ran; end is infinite while it does."""
         self.paused: Callable[[], Any] | None = None
         self._counter = itertools.count(1)
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timers: list[tuple[float, int, Callable[[], object]]] = []
         self._made: set[str] = set()
 
     # ------------------------------------------------------------------------------------------------ time
@@ -108,7 +108,7 @@ class World:
     def stamp(self) -> str:
         return self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    def after(self, seconds: float, what: Callable[[], None]) -> None:
+    def after(self, seconds: float, what: Callable[[], object]) -> None:
         heapq.heappush(self._timers, (self.seconds + seconds, next(self._counter), what))
 
     def next_timer(self) -> float | None:
@@ -146,9 +146,6 @@ class World:
         return result
 
     # ------------------------------------------------------------------------------------------------ API server
-
-    def find(self, kind: Kind, key: Key) -> Json | None:
-        return self.objects.get((kind, key))
 
     def all(self, kind: Kind) -> list[dict[str, Any]]:
         return [obj for (k, _), obj in self.objects.items() if k is kind]

@@ -6,9 +6,7 @@ from runwright.trainingrun.policies.publishing import due_in, interval
 from tests.trainingrun.samples import NOW, ago
 
 
-@pytest.mark.parametrize(
-    ("age", "seconds"), [(0, 5), (299, 5), (300, 15), (3599, 15), (3600, 60), (10**6, 60)]
-)
+@pytest.mark.parametrize(("age", "seconds"), [(0, 5), (299, 5), (300, 15), (3599, 15), (3600, 60), (10**6, 60)])
 def test_the_interval_grows_with_the_age(age: float, seconds: float) -> None:
     assert interval(timedelta(seconds=age)) == seconds
 
