@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from tests.cluster import golang, hostsettings, mounts, paths
-from tests.cluster.shell import replace_file, run
+from tests.cluster.shell import exclusive, replace_file, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,9 +86,10 @@ def ensure(images: Iterable[Image], steps: Steps) -> tuple[Built, ...]:
         ClusterError: With the end of the build's output, if one fails.
     """
     wanted = tuple(images)
-    run(_buildah("rm", "--all"))  # what an interrupted build left
-    ensure_base(steps)
-    return tuple(_ensure(image, steps) for image in wanted)
+    with exclusive(paths.images() / "build.lock"):
+        run(_buildah("rm", "--all"))  # what an interrupted build left
+        ensure_base(steps)
+        return tuple(_ensure(image, steps) for image in wanted)
 
 
 def _ensure(image: Image, steps: Steps) -> Built:
