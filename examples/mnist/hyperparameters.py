@@ -55,7 +55,7 @@ def number(kind: type[int | float], low: float, high: float) -> Callable[[str], 
         except ValueError:
             value = math.nan
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number ({kind.__name__}) from {low:g} to {high:g}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number ({kind.__name__}) from {low} to {high}")
         return value
 
     return parse

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import sys
 import time
 from dataclasses import replace
 from typing import Final
@@ -62,4 +61,4 @@ def _silent(_: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
