@@ -99,3 +99,19 @@ periodSeconds: {{ .periodSeconds }}
 timeoutSeconds: {{ .timeoutSeconds }}
 failureThreshold: {{ .failureThreshold }}
 {{- end -}}
+
+{{/* A container's variables: the chart's own (YAML text) and values.env, which wins. No name twice: server-side apply,
+Helm 4's default, refuses that. */}}
+{{- define "runwright-common.env" -}}
+{{- $given := list -}}
+{{- range .more -}}
+{{- $given = append $given .name -}}
+{{- end -}}
+{{- $env := list -}}
+{{- range fromYamlArray .defaults -}}
+{{- if not (has .name $given) -}}
+{{- $env = append $env . -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (concat $env .more) -}}
+{{- end -}}

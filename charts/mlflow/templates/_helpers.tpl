@@ -107,3 +107,59 @@ neither `ps` nor an error message that quotes the URI shows it. */}}
 {{- $port := regexFind ":[0-9]+$" ((urlParse $endpoint).host) | trimPrefix ":" -}}
 {{- if $port -}}{{ $port }}{{- else if hasPrefix "http://" $endpoint -}}80{{- else -}}443{{- end -}}
 {{- end -}}
+
+{{- define "mlflow.podAnnotations" -}}
+{{- if not .Values.artifacts.presignedUrls -}}
+runwright.dev/plugins: {{ .Files.Get "files/proxied_s3.py" | sha256sum | trunc 16 | quote }}
+{{- end }}
+{{- with .Values.podAnnotations }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "mlflow.env" -}}
+{{- include "mlflow.processEnv" . | nindent 0 }}
+- name: POD_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+{{- include "mlflow.databaseEnv" . | nindent 0 }}
+- name: MLFLOW_SQLALCHEMYSTORE_POOL_SIZE
+  value: {{ .Values.database.poolSize | quote }}
+- name: MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW
+  value: {{ .Values.database.maxOverflow | quote }}
+{{- include "mlflow.artifactsEnv" . | nindent 0 }}
+- name: MLFLOW_SERVE_ARTIFACTS
+  value: "true"
+- name: MLFLOW_ARTIFACTS_DESTINATION
+  value: {{ include "mlflow.artifactsDestination" . | quote }}
+{{- if not .Values.artifacts.presignedUrls }}
+- name: PYTHONPATH
+  value: /opt/runwright/plugins
+{{- end }}
+- name: MLFLOW_HOST
+  value: 0.0.0.0
+- name: MLFLOW_PORT
+  value: "5000"
+# More uvicorn workers add 40 ms to small answers (Nagle meets delayed ACK), and 180 MB each.
+- name: MLFLOW_WORKERS
+  value: "1"
+# The job runner costs 1.8 GB, its endpoints had CVE-2026-0545, and tracking needs none of it.
+- name: MLFLOW_SERVER_ENABLE_JOB_EXECUTION
+  value: "false"
+# A tracker needs no proxy to language models, of which there have been SSRF flaws.
+- name: MLFLOW_ENABLE_AI_GATEWAY
+  value: "false"
+- name: MLFLOW_UVICORN_OPTS
+  value: --timeout-keep-alive {{ .Values.server.keepAliveSeconds }}
+- name: MLFLOW_SERVER_ALLOWED_HOSTS
+  value: {{ include "mlflow.allowedHosts" . | quote }}
+{{- with include "mlflow.corsAllowedOrigins" . }}
+- name: MLFLOW_SERVER_CORS_ALLOWED_ORIGINS
+  value: {{ . | quote }}
+{{- end }}
+{{- if .Values.metrics.enabled }}
+- name: MLFLOW_EXPOSE_PROMETHEUS
+  value: /tmp/prometheus
+{{- end }}
+{{- end -}}

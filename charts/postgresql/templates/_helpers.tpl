@@ -29,3 +29,25 @@ valueFrom:
     name: {{ .root.Values.existingSecret }}
     key: {{ .key }}
 {{- end -}}
+
+{{- define "postgresql.env" -}}
+- name: PGDATA
+  value: {{ include "postgresql.volume" . }}/pgdata
+- name: POSTGRES_USER
+  value: postgres
+# Replaced by NULL as soon as the application's role exists.
+- name: POSTGRES_PASSWORD
+  {{- include "postgresql.secretKeyRef" (dict "root" . "key" .Values.secretKeys.password) | nindent 2 }}
+- name: APP_USERNAME
+  {{- include "postgresql.secretKeyRef" (dict "root" . "key" .Values.secretKeys.username) | nindent 2 }}
+- name: APP_PASSWORD
+  {{- include "postgresql.secretKeyRef" (dict "root" . "key" .Values.secretKeys.password) | nindent 2 }}
+- name: APP_DATABASE
+  {{- include "postgresql.secretKeyRef" (dict "root" . "key" .Values.secretKeys.database) | nindent 2 }}
+{{- end -}}
+
+{{/* Not /var/lib/postgresql/data: postgres:18 refuses that, and below it the images up to 17 declare a volume of their
+own, which would hide this one. */}}
+{{- define "postgresql.volume" -}}
+/var/lib/postgresql
+{{- end -}}

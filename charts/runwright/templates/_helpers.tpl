@@ -49,3 +49,34 @@ test compares them with what the operator asks for at its start (runwright.opera
   name: {{ include "runwright.serviceAccountName" . }}
   namespace: {{ .Release.Namespace }}
 {{- end -}}
+
+{{- define "runwright.env" -}}
+{{- with .Values.defaultStack }}
+{{- if and .namespace .name }}
+- name: RUNWRIGHT_DEFAULT_STACK
+  value: {{ printf "%s/%s" .namespace .name | quote }}
+{{- end }}
+{{- end }}
+- name: RUNWRIGHT_WATCH_NAMESPACES
+  value: {{ join "," .Values.watchNamespaces | quote }}
+- name: RUNWRIGHT_CONCURRENCY
+  value: {{ .Values.concurrency | quote }}
+- name: RUNWRIGHT_LOG_LEVEL
+  value: {{ .Values.logLevel }}
+- name: RUNWRIGHT_LOG_FORMAT
+  value: {{ .Values.logFormat }}
+- name: RUNWRIGHT_LOG_TAIL
+  value: {{ .Values.logTail.enabled | quote }}
+- name: RUNWRIGHT_CLUSTER_DOMAIN
+  value: {{ .Values.clusterDomain | quote }}
+- name: RUNWRIGHT_HTTP_PORT
+  value: "8080"
+- name: RUNWRIGHT_LEASE_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: RUNWRIGHT_POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+{{- end -}}
