@@ -120,6 +120,12 @@ class OperatorProcess:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the operator did not end within {seconds:g} s\n{self.tail()}") from None
 
+    def restart_if_ended(self) -> None:
+        """Do what the kubelet does to a container that ended, and wait until it is ready."""
+        if self._process is not None and self._process.poll() is not None:
+            self.start()
+        self.wait_ready()
+
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
         self.send(signal.SIGTERM)

@@ -54,7 +54,6 @@ class Client:
     """
 
     def __init__(self, connection: Connection, observe: Observe = lambda *_: None) -> None:
-        connection.configuration.client_session_kwargs = {"middlewares": (connection.authorize,)}
         self.connection = connection
         self._api = ApiClient(connection.configuration)
         self._observe = observe

@@ -8,9 +8,11 @@ import asyncio
 import logging
 import os
 import time
+import urllib.parse
+import urllib.request
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import yaml
@@ -38,6 +40,9 @@ class Connection:
     """
 
     def __init__(self, configuration: Configuration, loader: KubeConfigLoader | None = None) -> None:
+        # Looked up once: aiohttp, told to trust the environment, asks it in a thread at every request.
+        configuration.proxy = configuration.proxy or _proxy(str(configuration.host))
+        configuration.client_session_kwargs = {"trust_env": False, "middlewares": (self.authorize,)}
         self.configuration = configuration
         self._loader = loader
         self._refresh_at = time.monotonic() + REFRESH_SECONDS
@@ -116,15 +121,19 @@ class Connection:
     def session(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
         """Make an HTTP session with this TLS context, credentials and bound on connections; the caller closes it."""
         rest = RESTClientObject(self.configuration)
-        options: dict[str, Any] = {}
-        if self.configuration.proxy:
-            options["proxy"] = self.configuration.proxy
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=POOL_SIZE, ssl=rest.ssl_context),
             middlewares=(self.authorize, *middlewares),
-            trust_env=True,
-            **options,
+            proxy=self.configuration.proxy,
         )
+
+
+def _proxy(server: str) -> str | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY ask for, as kubectl does."""
+    url = urllib.parse.urlsplit(server)
+    if urllib.request.proxy_bypass(url.hostname or ""):
+        return None
+    return urllib.request.getproxies().get(url.scheme)
 
 
 def _exists(paths: str) -> bool:

@@ -132,13 +132,17 @@ class Lease:
 
     async def release(self) -> None:
         """Give the Lease back, so that the next operator starts at once; failures only cost it the wait."""
-        if self._renewed_at is None or self._lease is None:
+        if self._renewed_at is None:
             return
         self._renewed_at = None
-        spec = self._lease.get("spec") or {}
-        body = {**self._lease, "spec": {**spec, "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}}
         try:
-            await self._put(body)
+            # Read anew: a renewal may have been cut off between its commit and its answer.
+            lease = await self._read()
+            spec = (lease or {}).get("spec") or {}
+            if lease is None or spec.get("holderIdentity") != self._identity:
+                return
+            released = {**spec, "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
+            await self._put({**lease, "spec": released})
         except RunwrightError as error:
             logger.warning("The Lease %s was not released: %s", self._key, error)
         else:

@@ -122,14 +122,14 @@ class Operator:
                 logger.info("Stopping: letting what is in work finish")
             await asyncio.gather(*(queue.drain(0 if lost else DRAIN_SECONDS) for queue in parts.queues))
             await parts.cluster.aclose(0 if lost else 2)
+            await _cancel(task for task in loops if task is not kopf_task)
+            await parts.lease.release()  # nothing more is written: the next operator may begin
             await parts.trackers.aclose()
             await probes.aclose()
-            await _cancel(task for task in loops if task is not kopf_task)
             # kopf waits for every task that began after it, so it is the last to go.
             stop_kopf.set()
             await asyncio.wait([kopf_task], timeout=STOP_SECONDS)
             await _cancel([kopf_task])
-            await parts.lease.release()
         if failure is not None:
             raise failure
 

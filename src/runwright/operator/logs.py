@@ -15,8 +15,13 @@ _object: ContextVar[dict[str, str] | None] = ContextVar("object in work", defaul
 
 FIELDS: Final = ("kind", "namespace", "name", "uid")
 
-QUIET: Final = {"kopf": logging.WARNING, "aiohttp.access": logging.WARNING, "asyncio": logging.WARNING}
-"""Floors of chatty libraries: kopf tells of every event at DEBUG, and of every handler at INFO."""
+QUIET: Final = {
+    "kopf": logging.WARNING,
+    "aiohttp.access": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "kubernetes": logging.ERROR,
+}
+"""Floors of chatty libraries: kopf tells of every event; what kubernetes warns of while it loads, we say better."""
 
 
 @contextmanager

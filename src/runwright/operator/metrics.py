@@ -4,14 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-)
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -24,13 +17,13 @@ WRITES: Final = frozenset({"create", "update", "delete", "apply"})
 
 
 class Metrics:
-    """The registry and what the parts of the operator record in it."""
+    """What the parts of the operator record, in a registry of its own.
+
+    The default registry, which has the process's metrics and the trackers', is served beside it.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
         self._reconciles = Histogram(
             "runwright_reconcile_duration_seconds",
             "Duration of reconciles by kind and outcome (ok, conflict, transient, refused, error).",

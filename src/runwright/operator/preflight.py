@@ -16,8 +16,9 @@ from runwright.ports import Key, Kind
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_SECONDS: Final = 60.0
-"""How long an API server may be away at the start: nodes and their API server start together."""
+PATIENCE_SECONDS: Final = 120.0
+"""How long an API server may be away at the start: nodes and their API server start together, and a restart of the
+operator does not bring it back sooner."""
 RETRY_SECONDS: Final = 2.0
 JUST_INSTALLED_SECONDS: Final = 5.0
 """A CRD is served some seconds after it was created, and Helm creates it together with the operator."""
