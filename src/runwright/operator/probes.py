@@ -91,7 +91,9 @@ class ProbeServer:
         except OSError as error:
             await self._runner.cleanup()
             raise ConfigurationError(f"RUNWRIGHT_HTTP_PORT={self._port} cannot be used: {error}") from error
-        return int(self._runner.addresses[0][1])
+        # With port 0 each address family gets a port of its own; an IPv4 address is a pair.
+        addresses = sorted(self._runner.addresses, key=len)
+        return int(addresses[0][1])
 
     async def aclose(self) -> None:
         """Stop listening."""
