@@ -7,6 +7,7 @@ on its way through us. HTTP errors become `runwright.errors` here and nowhere el
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -105,6 +106,8 @@ class Client:
         method, content_type = _METHODS[verb]
         headers = {"Content-Type": content_type, "Accept": "application/json, */*", "User-Agent": USER_AGENT}
         timeout = aiohttp.ClientTimeout(total=seconds)
+        if verb == "apply":
+            body = as_yaml(body)
         started, status = time.monotonic(), 0
         try:
             response = await self._api.call_api(method, url, headers, body, _request_timeout=timeout)
@@ -187,9 +190,28 @@ _METHODS: Final[Mapping[str, tuple[str, str]]] = {
     "create": ("POST", "application/json"),
     "update": ("PUT", "application/json"),
     "delete": ("DELETE", "application/json"),
-    # JSON is YAML, and this content type is the one that servers before 1.36 know.
-    "apply": ("PATCH", "application/apply-patch+yaml"),
+    # The charset keeps the official client from writing the body as JSON; the server cuts it off.
+    "apply": ("PATCH", "application/apply-patch+yaml; charset=utf-8"),
 }
+
+
+def as_yaml(body: object) -> str:
+    """Write a JSON value as YAML that means the same.
+
+    JSON is YAML but for its characters: YAML has no surrogate pairs (which is how ``json.dumps`` escapes what lies
+    beyond U+FFFF) and refuses or folds control characters that JSON lets through. Training logs contain both.
+    """
+    return _UNPRINTABLE.sub(_escaped, json.dumps(body, ensure_ascii=False))
+
+
+# What YAML 1.2 (5.1, 5.4) does not print or takes for a line break, and a byte order mark.
+_UNPRINTABLE: Final = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    # Half a surrogate pair is no character at all; U+FFFD stands for what cannot be told.
+    return f"\\u{0xFFFD if 0xD800 <= code <= 0xDFFF else code:04x}"  # noqa: PLR2004 - the surrogates
 
 
 def _seconds(retry_after: str | None) -> float:

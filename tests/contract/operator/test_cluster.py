@@ -151,6 +151,17 @@ async def test_a_status_for_an_object_made_anew_or_gone_is_a_conflict(
     assert cached["metadata"]["uid"] == new["metadata"]["uid"]
 
 
+async def test_any_character_of_a_log_reaches_the_status(installed: Installed, client: Client, namespace: str) -> None:
+    cluster = KubeCluster(client, Cache())
+    installed.new_run(namespace, "hello")
+    run = await cluster.get(Kind.TRAINING_RUN, Key(namespace, "hello"))
+    assert run is not None
+    tail = "progress \U0001f680 \x1b[31mred\x1b[0m \x7f\x85\x9f\u2028\ufeff \\ud83d \\U0001f680 ä \t\r\n- 'a': \"b\" #"
+    status = {"phase": "Pending", "observedGeneration": 1, "failure": {"reason": "Error", "logTail": tail + "\ud800"}}
+    answer = await cluster.apply_status(Kind.TRAINING_RUN, {**run, "status": status})
+    assert answer["status"]["failure"]["logTail"] == tail + "\ufffd"
+
+
 async def test_no_log_is_an_empty_log(installed: Installed, client: Client, namespace: str) -> None:
     cluster = KubeCluster(client, Cache())
     assert await cluster.pod_log(Key(namespace, "absent")) == ""
