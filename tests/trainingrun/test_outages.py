@@ -198,3 +198,18 @@ async def test_a_deleted_run_that_does_not_parse_is_no_poison_for_its_name() -> 
     life.process.reconciler.departed({**broken, "metadata": {**broken["metadata"], "uid": "other"}})
     await life.until(200)
     assert life.status()["phase"] == "Succeeded"
+
+
+async def test_a_run_that_ends_and_is_deleted_in_an_outage_is_closed_truthfully_and_not_followed_for_ever() -> None:
+    life = Life(world(Behavior(exit_code=3)))
+    life.apply()
+    life.at(18, lambda: away(life))
+    await life.until(40)
+    assert life.status()["phase"] == "Failed"
+    life.delete()
+    life.world.mlflow.start("run1")
+    await life.until(100)
+    away(life, yes=False)
+    await life.settle()
+    assert life.mlflow() == {"run1": "FAILED"}
+    assert life.world.mlflow.runs["run1"].run.tags["runwright.reason"] == "AppFailed"

@@ -92,6 +92,8 @@ class TrainingRunReconciler:
         if isinstance(plan.verdict, Marked):
             self._memory.fresh_marks.add(uid)
         ended = status.phase is not None and status.phase.terminal
+        if ended and status.tracking is not None and not records.closed(status):
+            self._memory.departed[uid] = body  # no event would tell of its deletion, and it is still to be closed
         if not records.closed(status) and (ended or not status.attempt) and not (plan.again and seen.remaining):
             if outcome.tracker_problem:
                 return body, TRACKER_RETRY
