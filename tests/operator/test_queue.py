@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runwright.errors import ClusterUnavailableError, ConflictError, InvalidObjectError, RefusedError
-from runwright.operator.queue import LONGEST_SECONDS, REFUSED_SECONDS, WorkQueue, delay, outcome_of
+from runwright.operator.queue import LONGEST_REFUSED_SECONDS, LONGEST_SECONDS, WorkQueue, delay, outcome_of
 from runwright.ports import Key, Kind
 from tests.support.until import until
 
@@ -203,12 +203,11 @@ async def test_draining_lets_work_finish_and_begins_none() -> None:
 )
 def test_delays_are_bounded_and_grow(outcome: str, failures: int, jitter: float) -> None:
     seconds = delay(outcome, failures, jitter)
-    if outcome == "refused":
-        assert REFUSED_SECONDS / 2 <= seconds <= REFUSED_SECONDS
-    elif outcome == "conflict" and failures == 1:
+    if outcome == "conflict" and failures == 1:
         assert seconds == 0.0
     else:
-        assert 0.1 <= seconds <= LONGEST_SECONDS
+        refused = outcome == "refused"
+        assert (7.5 if refused else 0.1) <= seconds <= (LONGEST_REFUSED_SECONDS if refused else LONGEST_SECONDS)
         assert delay(outcome, failures + 1, jitter) >= seconds
 
 

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from runwright.errors import AlreadyExistsError, ConflictError, RefusedError, RunwrightError, TransientError
+from runwright.errors import (
+    AlreadyExistsError,
+    ConfigurationError,
+    ConflictError,
+    RefusedError,
+    RunwrightError,
+    TransientError,
+)
 from runwright.kube.client import Client, collection, item
 from runwright.ports import Json, Key, Kind
 
@@ -98,7 +105,11 @@ class Lease:
         return self._renewed_at is not None and self._clock() - self._renewed_at < self._timing.renew
 
     async def acquire(self) -> None:
-        """Wait until the Lease is ours."""
+        """Wait until the Lease is ours.
+
+        Raises:
+            ConfigurationError: its namespace does not exist.
+        """
         told = ""
         while not await self._try():
             holder = self._observed.record[0] if self._observed else ""
@@ -221,7 +232,15 @@ class Lease:
             },
         }
         path = collection(Kind.LEASE, self._key.namespace)
-        return await self._client.json("create", path, resource="leases", body=body)
+        try:
+            return await self._client.json("create", path, resource="leases", body=body)
+        except RefusedError as error:
+            if error.status != NOT_FOUND:
+                raise
+            raise ConfigurationError(
+                f"The namespace {self._key.namespace} for the operator's Lease does not exist: create it, or name "
+                "another in RUNWRIGHT_LEASE_NAMESPACE"
+            ) from error
 
     async def _put(self, body: Json) -> dict[str, Any]:
         return await self._client.json("update", item(Kind.LEASE, self._key), resource="leases", body=body)

@@ -17,8 +17,9 @@ logger = logging.getLogger(__name__)
 
 FIRST_SECONDS: Final = 0.2
 LONGEST_SECONDS: Final = 60.0
-REFUSED_SECONDS: Final = 300.0
-"""For what will not get better by repeating: the period of the re-list, which would bring it back anyway."""
+FIRST_REFUSED_SECONDS: Final = 15.0
+LONGEST_REFUSED_SECONDS: Final = 300.0
+"""For what will not get better by repeating, unless somebody changes a quota or a right."""
 
 Reconcile = Callable[[Key], Awaitable[float | None]]
 Record = Callable[[Kind, str, float], None]
@@ -46,11 +47,11 @@ def delay(outcome: str, failures: int, jitter: float) -> float:
         failures: Tries in a row that failed, this one included.
         jitter: Uniform in [0, 1); spreads the delay over its upper half.
     """
-    if outcome == "refused":
-        return REFUSED_SECONDS * (0.5 + jitter / 2)
     if outcome == "conflict" and failures == 1:
         return 0.0  # what it was computed from is read again already
-    return min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(failures - 1, 16)) * (0.5 + jitter / 2)
+    refused = outcome == "refused"
+    first, longest = (FIRST_REFUSED_SECONDS, LONGEST_REFUSED_SECONDS) if refused else (FIRST_SECONDS, LONGEST_SECONDS)
+    return min(longest, first * 2.0 ** min(failures - 1, 16)) * (0.5 + jitter / 2)
 
 
 class WorkQueue:
