@@ -67,9 +67,7 @@ def attempt(chart: str, values: Mapping[str, Any]) -> str:
     return result.stderr if result.returncode else result.stdout
 
 
-def _template(
-    chart: str, values: Mapping[str, Any], *, full: bool = False
-) -> subprocess.CompletedProcess[str]:
+def _template(chart: str, values: Mapping[str, Any], *, full: bool = False) -> subprocess.CompletedProcess[str]:
     files = ["--values", str(VALUES / f"{chart}.yaml")] if full else []
     where = ["template", chart, str(CHARTS / chart), "--namespace", NAMESPACE]
     return run(*where, *files, "--values", "-", stdin=yaml.safe_dump(values))

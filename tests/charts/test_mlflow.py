@@ -104,7 +104,10 @@ def test_artifacts_destination(prefix: str, destination: str) -> None:
 
 
 def test_amazon_with_a_workload_identity() -> None:
-    values = {"artifacts": {"endpoint": "", "existingSecret": "", "addressingStyle": "auto"}, "serviceAccountName": "sa"}
+    values = {
+        "artifacts": {"endpoint": "", "existingSecret": "", "addressingStyle": "auto"},
+        "serviceAccountName": "sa",
+    }
     documents = helm.manifests(helm.template("mlflow", values))
     pod = helm.the(documents, "Deployment")["spec"]["template"]["spec"]
     assert pod["serviceAccountName"] == "sa"

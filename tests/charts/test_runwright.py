@@ -105,7 +105,12 @@ def test_the_crds_are_the_generated_ones_and_stay_on_uninstall() -> None:
     [
         (
             False,
-            {"default_stack": "runwright-tracking/default", "watch_namespaces": (), "concurrency": 32, "log_tail": True},
+            {
+                "default_stack": "runwright-tracking/default",
+                "watch_namespaces": (),
+                "concurrency": 32,
+                "log_tail": True,
+            },
         ),
         (
             True,

@@ -1,8 +1,11 @@
 """Make the artifacts' bucket in any S3 if it is not there. Reads BUCKET, WAIT_SECONDS and the usual AWS variables."""
 
+# ruff: noqa: INP001, T201 - a program; what it prints is the container's log
+
 import os
 import sys
 import time
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -15,7 +18,8 @@ WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeade
 RETRY_SECONDS = 1.0
 
 
-def client():
+def client() -> Any:
+    """Return a client that leaves the retries to us."""
     style = os.environ.get("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "auto")
     config = Config(
         connect_timeout=5,
@@ -26,7 +30,7 @@ def client():
     return boto3.client("s3", endpoint_url=ENDPOINT, region_name=REGION, config=config)
 
 
-def ensure(s3):
+def ensure(s3: Any) -> str:
     """Return what was found or done. Raises ClientError or BotoCoreError where trying again may help."""
     try:
         s3.head_bucket(Bucket=BUCKET)
@@ -51,20 +55,24 @@ def ensure(s3):
     return "made"
 
 
-def where():
+def where() -> str:
+    """Name the store in messages."""
     return ENDPOINT or f"S3 in {REGION}"
 
 
-def main():
+def main() -> None:
+    """Try until it is there; end the program when that is not in time, or cannot be."""
     deadline = time.monotonic() + float(os.environ["WAIT_SECONDS"])
     s3 = client()
     last = ""
     while True:
         try:
-            print(f"Bucket {BUCKET} at {where()}: {ensure(s3)}")
-            return
+            outcome = ensure(s3)
         except (ClientError, BotoCoreError) as error:
             problem = str(error)
+        else:
+            print(f"Bucket {BUCKET} at {where()}: {outcome}")
+            return
         if time.monotonic() >= deadline:
             sys.exit(f"No bucket {BUCKET} at {where()} after {os.environ['WAIT_SECONDS']} s: {problem}")
         if problem != last:

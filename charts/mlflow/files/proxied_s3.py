@@ -6,6 +6,8 @@ hang in retries for minutes. The server has no setting against it: it asks wheth
 So this one contains MLflow's own class instead of being one.
 """
 
+# ruff: noqa: INP001 - a module that the pod mounts
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

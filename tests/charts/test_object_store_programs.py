@@ -1,0 +1,190 @@
+"""The mlflow chart's programs against a real MinIO: the bucket's init container and the proxied artifact repository."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+from tests.charts import helm
+from tests.cluster import golang
+from tests.cluster.shell import eventually
+from tests.support.mlflow_server import free_port
+
+pytestmark = pytest.mark.contract
+
+FILES = helm.CHARTS / "mlflow" / "files"
+KEY, SECRET = "mlflow", "s3/cr+et %20"
+START_SECONDS = 60.0
+
+
+class ObjectStore:
+    """A MinIO process on loopback."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What the chart sets, for this store."""
+        return {
+            **os.environ,
+            "BUCKET": "mlflow",
+            "WAIT_SECONDS": str(START_SECONDS),
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
+            "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE": "path",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def start(self) -> None:
+        minio = golang.ensure(["minio"])["minio"]
+        with (self._directory / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [minio, "server", str(self._directory / "data"), "--address", f"127.0.0.1:{self.port}"],
+                env={**os.environ, "MINIO_ROOT_USER": KEY, "MINIO_ROOT_PASSWORD": SECRET, "MINIO_BROWSER": "off"},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait(self) -> None:
+        assert eventually(self._ready, START_SECONDS), (self._directory / "log").read_text()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(START_SECONDS)
+
+    def _ready(self) -> bool:
+        with suppress(URLError), urlopen(f"http://127.0.0.1:{self.port}/minio/health/ready", timeout=5) as answer:
+            return bool(answer.status == 200)
+        return False
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    store = ObjectStore(tmp_path_factory.mktemp("object-store"))
+    store.start()
+    try:
+        store.wait()
+        yield store
+    finally:
+        store.stop()
+
+
+def bucket(environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(FILES / "bucket.py")], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_bucket_is_made_once(store: ObjectStore) -> None:
+    environment = {**store.environment, "BUCKET": "made-once"}
+    first, second = bucket(environment), bucket(environment)
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert first.stdout.endswith(": made\n")
+    assert second.stdout.endswith(": is there\n")
+
+
+def test_another_region_is_said_to_the_store(store: ObjectStore) -> None:
+    result = bucket({**store.environment, "BUCKET": "elsewhere", "AWS_DEFAULT_REGION": "eu-west-1"})
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [({"AWS_SECRET_ACCESS_KEY": "no"}, "SignatureDoesNotMatch"), ({"AWS_ACCESS_KEY_ID": "no"}, "InvalidAccessKeyId")],
+    ids=["secret", "access"],
+)
+def test_wrong_keys_end_it_at_once_with_the_remedy(store: ObjectStore, wrong: dict[str, str], code: str) -> None:
+    result = bucket({**store.environment, "BUCKET": "never-made", **wrong})
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert code in result.stderr
+    assert "artifacts.existingSecret" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_it_waits_for_a_store_that_starts_late(tmp_path: Path) -> None:
+    late = ObjectStore(tmp_path)
+    with subprocess.Popen(
+        [sys.executable, str(FILES / "bucket.py")], env=late.environment, stdout=subprocess.PIPE, text=True
+    ) as waiting:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline().startswith(f"Waiting for http://127.0.0.1:{late.port}")
+        late.start()
+        try:
+            output, _ = waiting.communicate(timeout=START_SECONDS)
+        finally:
+            late.stop()
+    assert waiting.returncode == 0
+    assert output.endswith(": made\n")
+
+
+def test_it_gives_up_in_time_and_says_why(tmp_path: Path) -> None:
+    nobody = ObjectStore(tmp_path)
+    result = bucket({**nobody.environment, "WAIT_SECONDS": "0"})
+    assert result.returncode == 1
+    assert f"No bucket mlflow at http://127.0.0.1:{nobody.port} after 0 s" in result.stderr
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    """The package as the pod's mounts lay it out."""
+    documents = helm.objects("mlflow")
+    data = helm.the(documents, "ConfigMap")["data"]
+    pod = helm.the(documents, "Deployment")["spec"]["template"]["spec"]
+    [volume] = [volume for volume in pod["volumes"] if volume["name"] == "plugins"]
+    for item in volume["configMap"]["items"]:
+        path = tmp_path / item["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(data[item["key"]])
+    return tmp_path
+
+
+def test_files_pass_through_the_server(store: ObjectStore, plugin: Path, tmp_path: Path) -> None:
+    assert bucket(store.environment).returncode == 0
+    # In a process of its own: MLflow reads its plugins when it is imported.
+    program = textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        from mlflow.store.artifact.artifact_repo import MultipartDownloadMixin, MultipartUploadMixin
+        from mlflow.store.artifact.artifact_repo import PresignedUploadMixin
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        folder = Path(sys.argv[1])
+        (folder / "in").mkdir()
+        (folder / "in" / "a.txt").write_text("one")
+        (folder / "b.txt").write_text("two")
+        repository = get_artifact_repository("s3://mlflow/prefix")
+        # What the server asks before it advertises presigned URLs.
+        assert not isinstance(repository, (MultipartDownloadMixin, MultipartUploadMixin, PresignedUploadMixin))
+        repository.log_artifacts(str(folder / "in"), "sub")
+        repository.log_artifact(str(folder / "b.txt"))
+        assert sorted(f.path for f in repository.list_artifacts()) == ["b.txt", "sub"]
+        assert Path(repository.download_artifacts("sub/a.txt")).read_text() == "one"
+        assert Path(repository.download_artifacts("b.txt")).read_text() == "two"
+        repository.delete_artifacts("sub")
+        assert [f.path for f in repository.list_artifacts()] == ["b.txt"]
+        print(type(repository).__name__)
+    """)
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        env={**store.environment, "PYTHONPATH": str(plugin)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "ProxiedS3ArtifactRepository\n"
