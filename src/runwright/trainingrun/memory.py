@@ -19,7 +19,8 @@ class Memory:
     made: dict[str, str] = field(default_factory=dict)
     """Ids of MLflow runs that this process made or found: the status may not tell of them yet."""
     departed: dict[str, Json] = field(default_factory=dict)
-    """Deleted TrainingRuns whose MLflow run is still to be closed, as last seen."""
+    """TrainingRuns that are deleted, or over and out of the watch, whose MLflow run is still to be closed; as last
+    seen."""
 
     def forget(self, uid: str) -> None:
         """Drop what is remembered of a run that is over."""

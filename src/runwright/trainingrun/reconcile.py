@@ -81,7 +81,8 @@ class TrainingRunReconciler:
         plan = decide(run, seen, self._options, now)
         tracker = self._trackers(seen.server) if seen.server is not None else None
         outcome = await act(plan, run, Hands(self._cluster, tracker, self._memory))
-        status = next_status(Step(run, seen, plan, outcome, self._options, now))
+        step = Step(run, seen, plan, outcome, self._options, now)
+        status = next_status(step)
         uid = run.metadata.uid
         if status != run.status:
             body = await self._cluster.apply_status(Kind.TRAINING_RUN, status_patch(run, status))
@@ -91,21 +92,23 @@ class TrainingRunReconciler:
                 await self._cluster.post_event(Kind.TRAINING_RUN, body, note)
         if isinstance(plan.verdict, Marked):
             self._memory.fresh_marks.add(uid)
-        ended = status.phase is not None and status.phase.terminal
-        if ended and status.tracking is not None and not records.closed(status):
-            self._memory.departed[uid] = body  # no event would tell of its deletion, and it is still to be closed
-        if not records.closed(status) and (ended or not status.attempt) and not (plan.again and seen.remaining):
-            if outcome.tracker_problem:
-                return body, TRACKER_RETRY
-            if outcome.tracker_refusal:
-                return body, STUCK_RETRY
-        if outcome.conflict is not None or outcome.refused is not None:
-            return body, STUCK_RETRY
+        if _to_be_closed(status):
+            self._memory.departed[uid] = body  # no event would tell of its deletion
+        return body, self._next_look(step, status)
+
+    def _next_look(self, step: Step, status: TrainingRunStatus) -> float | None:
+        """Seconds until the next round: 0 for at once, None for when an event comes."""
+        plan, outcome = step.plan, step.outcome
+        waits = not status.attempt or (_to_be_closed(status) and not (plan.again and step.seen.remaining))
+        if waits and outcome.tracker_problem:
+            return TRACKER_RETRY
+        if (waits and outcome.tracker_refusal) or outcome.conflict is not None or outcome.refused is not None:
+            return STUCK_RETRY
         if outcome.adopted:
             # What was read at adoption comes as no news from the watch. A Job without our labels is in no cache.
-            known = (JobView.of(job).attempt for job in self._cluster.owned(Kind.JOB, uid))
-            return body, 0.0 if run.status.attempt in known else STUCK_RETRY
-        return body, 0.0 if plan.again else plan.requeue_after
+            jobs = self._cluster.owned(Kind.JOB, step.run.metadata.uid)
+            return 0.0 if step.run.status.attempt in {JobView.of(job).attempt for job in jobs} else STUCK_RETRY
+        return 0.0 if plan.again else plan.requeue_after
 
     def departed(self, body: Json) -> None:
         """Note that a TrainingRun was deleted, or left the watch by finishing: the next pass finds out which."""
@@ -126,6 +129,12 @@ class TrainingRunReconciler:
         if orphans.pods_remain(uid, self._cluster):
             return "wait"
         return tracked.status if tracked.status != "RUNNING" else "KILLED"
+
+
+def _to_be_closed(status: TrainingRunStatus) -> bool:
+    """Whether the run is over and its MLflow run not closed yet."""
+    ended = status.phase is not None and status.phase.terminal
+    return ended and status.tracking is not None and not records.closed(status)
 
 
 def status_patch(run: TrainingRun, status: TrainingRunStatus) -> dict[str, Any]:
