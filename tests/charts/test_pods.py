@@ -131,3 +131,20 @@ def test_a_platform_may_choose_the_user() -> None:
     stateful = helm.the(helm.manifests(helm.template("postgresql", values)), "StatefulSet")
     context = stateful["spec"]["template"]["spec"]["securityContext"]
     assert context == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+@pytest.mark.parametrize("chart", helm.ALL)
+def test_no_variable_is_given_twice(chart: str) -> None:
+    """Server-side apply, which Helm 4 uses, refuses a list of variables with the same name twice."""
+    [workload] = workloads(chart, full=False)
+    pod = workload["spec"]["template"]["spec"]
+    overridden = [{"name": item["name"], "value": "mine"} for item in pod["containers"][0]["env"]]
+    [workload] = (
+        manifest
+        for manifest in helm.manifests(helm.template(chart, {"env": overridden}))
+        if manifest["kind"] in WORKLOADS
+    )
+    assert workload["spec"]["template"]["spec"]["containers"][0]["env"] == overridden
+    for container in (*pod["containers"], *pod.get("initContainers", ())):
+        names = [item["name"] for item in container["env"]]
+        assert len(names) == len(set(names))
