@@ -33,7 +33,7 @@ def binary() -> str:
     candidates = (
         os.environ.get("HELM"),
         shutil.which("helm"),
-        json.loads(cluster.read_text()).get("helm") if cluster.exists() else None,
+        json.loads(cluster.read_text()).get("bin", {}).get("helm") if cluster.exists() else None,
         str(caches / "runwright" / "testbed" / "bin" / "helm"),
     )
     for candidate in candidates:
