@@ -31,7 +31,7 @@ async def test_writes_of_a_whole_life_are_counted() -> None:
         "status team-a/mnist Pending",
         "mlflow create",
         "status team-a/mnist Starting",
-        "create Job mnist-00000004-1",
+        "create Job mnist-00000003-1",
         "mlflow params",
         "status team-a/mnist Running",
         "mlflow upload",
@@ -233,15 +233,15 @@ async def test_an_exit_code_is_told_with_pod_node_and_last_lines() -> None:
     assert status["failures"] == 1
     assert status["failure"] == {
         "reason": "AppFailed",
-        "message": "node 0 (pod mnist-00000004-1-0-x) exited with code 3",
+        "message": "node 0 (pod mnist-00000003-1-0-x) exited with code 3",
         "exitCode": 3,
-        "pod": "mnist-00000004-1-0-x",
+        "pod": "mnist-00000003-1-0-x",
         "logTail": "epoch 1\nepoch 2\n",
     }
     assert life.condition("Failed") == (
         "True",
         "AppFailed",
-        "attempt 1: node 0 (pod mnist-00000004-1-0-x) exited with code 3",
+        "attempt 1: node 0 (pod mnist-00000003-1-0-x) exited with code 3",
     )
     assert life.mlflow() == {"run1": "FAILED"}
     assert life.world.mlflow.runs["run1"].run.tags["runwright.reason"] == "AppFailed"
@@ -318,7 +318,7 @@ async def test_a_drained_node_costs_a_disruption_not_a_failure() -> None:
 async def test_a_job_that_somebody_deletes_is_a_disruption() -> None:
     life = Life(World(script=lambda attempt, _: Behavior(seconds=60 if attempt == 1 else 10), grace=20))
     life.apply()
-    life.at(15, lambda: life.world.delete(Kind.JOB, Key("team-a", "mnist-00000004-1")))
+    life.at(15, lambda: life.world.delete(Kind.JOB, Key("team-a", "mnist-00000003-1")))
     await life.until(18)
     assert life.status()["failure"]["reason"] == "JobDeleted"
     await life.until(300)
@@ -330,7 +330,7 @@ async def test_a_job_that_somebody_deletes_is_a_disruption() -> None:
 async def test_a_job_deleted_before_it_ran_is_made_again_when_its_pods_are_gone() -> None:
     life = Life(World(script=lambda _, __: Behavior(stuck="Unschedulable"), grace=20))
     life.apply()
-    life.at(5, lambda: life.world.delete(Kind.JOB, Key("team-a", "mnist-00000004-1")))
+    life.at(5, lambda: life.world.delete(Kind.JOB, Key("team-a", "mnist-00000003-1")))
     await life.until(15)
     assert life.jobs() == []
     await life.until(100)

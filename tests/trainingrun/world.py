@@ -94,7 +94,7 @@ class World:
         self.started: list[tuple[str, float, float]] = []
         """(Job's uid, begin, end) of every container that ran; end is infinite while it does."""
         self.paused: Callable[[], Any] | None = None
-        self._counter = itertools.count(1)
+        self._counter, self._order = itertools.count(1), itertools.count()
         self._timers: list[tuple[float, int, Callable[[], object]]] = []
         self._made: set[str] = set()
 
@@ -109,7 +109,7 @@ class World:
         return self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def after(self, seconds: float, what: Callable[[], object]) -> None:
-        heapq.heappush(self._timers, (self.seconds + seconds, next(self._counter), what))
+        heapq.heappush(self._timers, (self.seconds + seconds, next(self._order), what))
 
     def next_timer(self) -> float | None:
         return self._timers[0][0] if self._timers else None
