@@ -27,8 +27,8 @@ def main() -> int:
     """Run the demo; its steps and seconds are printed at the end, its result goes to ``build/demo.json``."""
     steps = Steps()
     with steps.step("cluster and images"):
-        if status := testbed.main(["up"]):
-            return status
+        if code := testbed.main(["up"]):
+            return code
     kubectl = Kubectl.of_testbed()
     with steps.step("tracking stack: PostgreSQL, object store, MLflow (helm install)"):
         deploy.install_tracking(kubectl)

@@ -63,7 +63,7 @@ async def test_the_example_reaches_its_accuracy_and_everything_is_recorded(
     for parameter, value in run["spec"]["parameters"].items():
         assert recorded["params"][parameter] == value
     epochs = int(recorded["params"]["epochs"])
-    for metric in ("loss", "accuracy"):
+    for metric in ("loss", "accuracy", "val_accuracy"):
         assert [p["step"] for p in mlflow.history(run_id(status), metric)] == list(range(1, epochs + 1))
     assert recorded["metrics"][run["spec"]["objective"]["metric"]] == pytest.approx(float(row["METRIC"]))
 

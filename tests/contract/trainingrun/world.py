@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.cluster.controlplane import ControlPlane
-from tests.support.installed import ACCOUNT, NAMESPACE
+from tests.support.installed import NAMESPACE, release
 from tests.support.kubectl import wait_for
 
-USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
+USER = f"system:serviceaccount:{NAMESPACE}:{release(NAMESPACE)}"
 WRITES = ("create", "update", "patch", "delete", "deletecollection")
 
 
