@@ -51,12 +51,18 @@ def main() -> int:
         report.run("unit and property tests", *PYTEST, "-n", "2", "-m", UNIT)
         if report.run("cluster and images", str(BIN / "python"), "-m", "tests.cluster", "up"):
             try:
-                report.run("contract tests", *PYTEST, "-m", "contract")
-                report.run("end-to-end tests", *PYTEST, "-m", "e2e")
+                report.run("contract tests", *PYTEST, "-n", "3", "--dist", "loadfile", "-m", "contract")
+                # Two lanes: the node with the product, and the testbed's own tests on a second one.
+                report.run("end-to-end tests", *PYTEST, "-n", "2", "--dist", "loadgroup", "-m", "e2e")
             finally:
                 if not os.environ.get("RUNWRIGHT_KEEP_CLUSTER"):
                     report.run("cluster down", str(BIN / "python"), "-m", "tests.cluster", "down")
-    report.left_out.append("CUDA: the examples' GPU manifest is checked against the API, not run")
+    report.left_out += [
+        "CUDA: the GPU manifest is checked against the API, not run",
+        "kind and a cluster of KUBECONFIG: this run used one provider",
+        "tests/examples -m torch: needs RUNWRIGHT_TORCH_PYTHON, an interpreter with torch, torchvision and mlflow "
+        "(the same script is trained end to end on the node)",
+    ]
     report.show()
     return 1 if any(status for _, _, status in report.rows) else 0
 
