@@ -60,8 +60,7 @@ def main() -> int:
     report.left_out += [
         "CUDA: the GPU manifest is checked against the API, not run",
         "kind and a cluster of KUBECONFIG: this run used one provider",
-        "tests/examples -m torch: needs RUNWRIGHT_TORCH_PYTHON, an interpreter with torch, torchvision and mlflow "
-        "(the same script is trained end to end on the node)",
+        "tests/examples -m torch: needs RUNWRIGHT_TORCH_PYTHON, an interpreter with torch (the node trains the same)",
     ]
     report.show()
     return 1 if any(status for _, _, status in report.rows) else 0
