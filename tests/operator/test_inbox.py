@@ -108,3 +108,15 @@ def test_ghosts_depart_and_what_changed_is_enqueued(harness: Harness) -> None:
     harness.inbox.found(Kind.TRAINING_RUN, Difference([run(2)], [run(1)]))
     assert harness.departed == [run(1)]
     assert harness.runs.added == [RUN, RUN]
+
+
+def test_a_stack_that_changed_wakes_the_runs_that_have_no_mlflow_run_yet(harness: Harness) -> None:
+    tracked = run(1)
+    tracked["status"]["tracking"] = {"runId": "r-1"}
+    harness.inbox.event(Kind.TRAINING_RUN, None, tracked)
+    waiting = run(2, uid="u-2", phase="Pending")
+    waiting["metadata"]["name"] = "waits"
+    harness.inbox.event(Kind.TRAINING_RUN, None, waiting)
+    harness.runs.added.clear()
+    harness.inbox.stack_changed()
+    assert harness.runs.added == [Key("team-a", "waits")]

@@ -61,6 +61,12 @@ class Inbox:
         """Take in what a live read brought that the cache now holds."""
         self._enqueue(kind, obj)
 
+    def stack_changed(self) -> None:
+        """Wake the runs that have no MLflow run yet: they may have waited for the stack that just changed."""
+        for run in self._cache.all(Kind.TRAINING_RUN):
+            if not (run.get("status") or {}).get("tracking", {}).get("runId"):
+                self._queues[Kind.TRAINING_RUN].add(key_of(run))
+
     def _replaced(self, kind: Kind, old: Json) -> None:
         """An object gave its name to another, and its DELETED event was lost."""
         if kind is Kind.TRAINING_RUN:

@@ -72,7 +72,12 @@ class Parts:
             options=_options(settings, cluster_uid),
             clock=lambda: datetime.now(UTC),
         )
-        stacks = TrackingStackReconciler(cluster=self.cluster, trackers=self.trackers, clock=lambda: datetime.now(UTC))
+        stacks = TrackingStackReconciler(
+            cluster=self.cluster,
+            trackers=self.trackers,
+            clock=lambda: datetime.now(UTC),
+            changed=lambda: self.inbox.stack_changed(),  # noqa: PLW0108 - made below
+        )
         self.runs = WorkQueue(
             Kind.TRAINING_RUN,
             reconciler.reconcile,

@@ -17,12 +17,27 @@ LOOK_SOON: Final = 5.0
 
 
 class TrackingStackReconciler:
-    """Keeps the status of TrackingStacks true."""
+    """Keeps the status of TrackingStacks true.
 
-    def __init__(self, *, cluster: Cluster, trackers: Trackers, clock: Callable[[], datetime]) -> None:
+    Args:
+        cluster: The API server.
+        trackers: The tracking servers.
+        clock: The time.
+        changed: Called when a stack's status was written: runs may wait for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        trackers: Trackers,
+        clock: Callable[[], datetime],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._cluster = cluster
         self._trackers = trackers
         self._clock = clock
+        self._changed = changed
 
     async def reconcile(self, key: Key) -> float | None:
         """Look at the server, write the status if it changed.
@@ -54,6 +69,7 @@ class TrackingStackReconciler:
                 "status": status.to_dict(),
             }
             await self._cluster.apply_status(Kind.TRACKING_STACK, patch)
+            self._changed()
         return LOOK_SOON if problem else LOOK_AGAIN
 
 
