@@ -57,7 +57,9 @@ class Settings:
     service_cidr: str = "10.96.0.0/16"
     service_address: str = "10.96.0.1"
     die_with_parent: bool = True
-    extra_arguments: tuple[str, ...] = ()
+    extra_arguments: tuple[str, ...] = ()  # of the API server
+    controller_manager_arguments: tuple[str, ...] = ()
+    scheduler_arguments: tuple[str, ...] = ()
 
 
 class ControlPlane:
@@ -152,7 +154,10 @@ class ControlPlane:
                     f"--cluster-signing-cert-file={keys.cert('ca')}",
                     f"--cluster-signing-key-file={keys.key('ca')}",
                     "--use-service-account-credentials",
+                    *self.settings.controller_manager_arguments,
                 ]
+            else:
+                flags += self.settings.scheduler_arguments
             self.daemons.start(name, [programs[name], *flags])
 
     def stop_controllers(self) -> None:

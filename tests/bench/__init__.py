@@ -1,0 +1,1 @@
+"""What TrainingRuns cost beside bare Jobs, on simulated nodes: ``python -m tests.bench``."""
