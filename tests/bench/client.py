@@ -117,30 +117,21 @@ class Watch(threading.Thread):
     def __init__(self, access: Access, path: str, seen: Seen, accept: str = "application/json") -> None:
         super().__init__(daemon=True, name=f"watch {path}")
         self.error: str = ""
-        self._seen = seen
+        self._access, self._path, self._seen, self._accept = access, path, seen, accept
         self._stopped = False
         first = access.connect()
-        version = first.read(f"{path}?limit=1", METADATA_LIST)["metadata"]["resourceVersion"]
-        first.close()
-        self._connection = access.connect(_WATCH_SECONDS)
-        query = f"watch=1&resourceVersion={version}&timeoutSeconds={_WATCH_SECONDS}"
-        self._response = self._connection.stream(f"{path}?{query}", accept)
+        self._version: str = first.read(f"{path}?limit=1", METADATA_LIST)["metadata"]["resourceVersion"]
+        self._connection = first
         self.start()
 
     def run(self) -> None:
-        """Read until `stop`, or the end of the watch, which is an error."""
-        try:
-            while line := self._response.readline():
-                arrived = time.monotonic()
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    self.error = str(event["object"].get("message"))
-                    return
-                self._seen(arrived, event["type"], event["object"])
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            self.error = "" if self._stopped else repr(error)
-        else:
-            self.error = "" if self._stopped else "the watch ended"
+        """Read until `stop`; what breaks is in `error`."""
+        while self._again():
+            try:
+                # The server may end a watch at any time; the next goes on where it ended.
+                self._read(self._open())
+            except (OSError, ValueError, http.client.HTTPException, ClusterError) as error:
+                self.error = f"{self._path}: {error!r}" if self._again() else ""
 
     def stop(self) -> None:
         """Close the connection."""
@@ -148,3 +139,21 @@ class Watch(threading.Thread):
         self._connection.hang_up()
         self.join(10)
         self._connection.close()
+
+    def _again(self) -> bool:
+        return not self._stopped and not self.error
+
+    def _open(self) -> http.client.HTTPResponse:
+        self._connection.close()
+        self._connection = self._access.connect(_WATCH_SECONDS)
+        query = f"watch=1&resourceVersion={self._version}&timeoutSeconds={_WATCH_SECONDS}"
+        return self._connection.stream(f"{self._path}?{query}", self._accept)
+
+    def _read(self, response: http.client.HTTPResponse) -> None:
+        while line := response.readline():
+            arrived = time.monotonic()
+            event = json.loads(line)
+            if event["type"] == "ERROR":
+                raise ClusterError(str(event["object"].get("message")))
+            self._version = event["object"]["metadata"]["resourceVersion"]
+            self._seen(arrived, event["type"], event["object"])

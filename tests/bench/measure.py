@@ -10,7 +10,7 @@ from typing import Any
 from tests.bench.bench import Bench
 from tests.bench.client import METADATA_ONLY, Watch
 from tests.bench.submit import Order, Sent, submitter
-from tests.bench.usage import Usage
+from tests.bench.usage import Usage, is_write
 from tests.bench.workload import Workload
 from tests.cluster.errors import ClusterError
 
@@ -53,7 +53,8 @@ class Result:
     created_to_complete: Spread
     writes: Mapping[str, float]
     """Per object, by verb and resource, of everybody; leases are left out."""
-    operator_writes: Mapping[str, float]
+    operator_requests: Mapping[str, float]
+    """Per object, by verb and resource, of the operator by its own account, reads included."""
     cpu_ms: Mapping[str, float]
     """Per object, by process, over the span from the first POST to 5 s after the last completion."""
     load_before: float = 0.0
@@ -70,7 +71,12 @@ class Result:
     @property
     def operator_writes_per_object(self) -> float:
         """Mutating requests of the operator."""
-        return round(sum(self.operator_writes.values()), 2)
+        return round(sum(value for name, value in self.operator_requests.items() if is_write(name)), 2)
+
+    @property
+    def operator_reads_per_object(self) -> float:
+        """GETs and LISTs of the operator."""
+        return round(sum(value for name, value in self.operator_requests.items() if not is_write(name)), 2)
 
     @property
     def cpu_ms_per_object(self) -> float:
@@ -179,6 +185,6 @@ def _result(seen: _Seen, sent: Sent, used: Usage, order: Order) -> Result:
         created_to_pod=Spread.of([seen.pods[name] - seen.created[name] for name in order.names]),
         created_to_complete=Spread.of([seen.complete[name] - seen.created[name] for name in order.names]),
         writes=each(used.writes),
-        operator_writes=each(used.by_operator),
+        operator_requests=each(used.by_operator),
         cpu_ms=each(used.cpu, 1000),
     )

@@ -63,7 +63,12 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """For a file."""
-        per_object = ("writes_per_object", "operator_writes_per_object", "cpu_ms_per_object")
+        per_object = (
+            "writes_per_object",
+            "operator_writes_per_object",
+            "operator_reads_per_object",
+            "cpu_ms_per_object",
+        )
         results = [asdict(one) | {name: getattr(one, name) for name in per_object} for one in self.results]
         return asdict(replace(self, results=())) | {"results": results}
 
@@ -108,6 +113,7 @@ _ROWS: tuple[tuple[str, Callable[[Result], float], int], ...] = (
     ("complete per second", lambda one: one.per_second, 1),
     ("mutating requests per object, everybody", lambda one: one.writes_per_object, 2),
     ("mutating requests per object, operator", lambda one: one.operator_writes_per_object, 2),
+    ("GETs and LISTs per object, operator", lambda one: one.operator_reads_per_object, 2),
     ("CPU per object, all processes, ms", lambda one: one.cpu_ms_per_object, 1),
 )
 

@@ -78,8 +78,8 @@ def api_writes(connection: Connection) -> Counter[str]:
     return found
 
 
-def operator_writes(port: int) -> Counter[str]:
-    """Mutating requests that the operator sent so far by its own account, refused ones included, leases not."""
+def operator_requests(port: int) -> Counter[str]:
+    """Requests that the operator sent so far by its own account, refused ones and reads included, leases not."""
     text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
     found: Counter[str] = Counter()
     for family in text_string_to_metric_families(text):
@@ -88,10 +88,14 @@ def operator_writes(port: int) -> Counter[str]:
         for sample in family.samples:
             verb, resource = sample.labels["verb"], sample.labels["resource"]
             # A review of one's own rights is POSTed, but nothing is stored.
-            ignored = resource.startswith(("selfsubject", "leases"))
-            if sample.name.endswith("_count") and verb in _OPERATORS_WRITES and not ignored:
+            if sample.name.endswith("_count") and not resource.startswith(("selfsubject", "leases")):
                 found[f"{verb} {resource}"] += int(sample.value)
     return found
+
+
+def is_write(request: str) -> bool:
+    """Whether a request of the operator, "verb resource", is mutating."""
+    return request.split(maxsplit=1)[0] in _OPERATORS_WRITES
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ class Usage:
     def now(cls, groups: Mapping[str, Group], connection: Connection, operator_port: int) -> "Usage":
         """Read everything; the processes first, since reading the metrics costs time of theirs."""
         cpu = {name: group.cpu_seconds() for name, group in groups.items()}
-        return cls(cpu, api_writes(connection), operator_writes(operator_port))
+        return cls(cpu, api_writes(connection), operator_requests(operator_port))
 
     def since(self, earlier: "Usage") -> "Usage":
         """What came since `earlier`."""
