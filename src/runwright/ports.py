@@ -93,7 +93,7 @@ class Cluster(Protocol):
             AlreadyExistsError: the name is taken.
         """
 
-    async def delete(self, kind: Kind, key: Key, *, uid: str, grace_seconds: int | None = None) -> None:
+    async def delete(self, kind: Kind, key: Key, *, uid: str) -> None:
         """DELETE with ``propagationPolicy: Background`` and a uid precondition; absent or another uid is success."""
 
     async def apply_status(self, kind: Kind, obj: Json) -> Json:
@@ -201,9 +201,6 @@ class Tracker(Protocol):
 
     def follow(self, run_id: str, key: Key) -> None:
         """Poll the run's metrics from now on; `key` is enqueued when something changed. Idempotent."""
-
-    def unfollow(self, run_id: str) -> None:
-        """Stop polling the run. Idempotent."""
 
     def seen(self, run_id: str) -> TrackedRun | None:
         """The poller's latest view of a followed run."""

@@ -74,7 +74,7 @@ class ModelCluster:
         self._learn(kind, answer)
         return answer
 
-    async def delete(self, kind: Kind, key: Key, *, uid: str, grace_seconds: int | None = None) -> None:
+    async def delete(self, kind: Kind, key: Key, *, uid: str) -> None:
         answer = await self._write(f"delete {kind.kind} {key.name}", lambda: self._world.delete(kind, key, uid))
         if answer is not None:
             self._learn(kind, answer)

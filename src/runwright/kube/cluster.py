@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from runwright.errors import ClusterUnavailableError, ConflictError, RefusedError
 from runwright.kube.cache import Cache, version_of
@@ -92,17 +91,15 @@ class KubeCluster:
         self._learn(kind, answer)
         return answer
 
-    async def delete(self, kind: Kind, key: Key, *, uid: str, grace_seconds: int | None = None) -> None:
+    async def delete(self, kind: Kind, key: Key, *, uid: str) -> None:
         """DELETE in the background with a uid precondition; absent or another uid is success."""
         self._fence()
-        options: dict[str, Any] = {
+        options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
             "preconditions": {"uid": uid},
         }
-        if grace_seconds is not None:
-            options["gracePeriodSeconds"] = grace_seconds
         try:
             answer = await self._client.json("delete", item(kind, key), resource=kind.plural, body=options)
         except RefusedError as error:

@@ -72,7 +72,7 @@ class TrackerRegistry:
         return self._entry(server.uri).tracker
 
     def sweep(self) -> None:
-        """Ask every sweeper for a round soon: a TrainingRun was deleted."""
+        """Ask every sweeper for a round soon."""
         for entry in self._entries.values():
             if entry.sweeper is not None:
                 entry.sweeper.request()

@@ -1,1 +1,1 @@
-"""The kind TrackingStack: observe, decide, status."""
+"""The kind TrackingStack: asks its server, decides the next status."""

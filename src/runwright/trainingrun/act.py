@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 TAIL_LINES: Final = 40
 TAIL_BYTES: Final = 2048
 LOG_BYTES: Final = 16 * 2**20
-"""Longest log kept per pod; what is longer keeps its beginning and says so."""
+"""Longest log kept per pod; of a longer one the beginning."""
 
 
 @dataclass(frozen=True, slots=True)

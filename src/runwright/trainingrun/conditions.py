@@ -1,4 +1,4 @@
-"""Conditions: the truth that phase, columns and kstatus are read from."""
+"""Conditions: what the phase means to ``kubectl wait`` and kstatus, and why it is so."""
 
 import re
 from collections.abc import Iterable, Mapping

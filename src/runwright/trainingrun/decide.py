@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from runwright.apis.v1alpha1 import Phase, TrainingRun, TrainingRunSpec, TrainingRunStatus
+from runwright.names import TAG_ATTEMPT, TAG_REASON
 from runwright.ports import Kind
 from runwright.trainingrun import manifests, records
 from runwright.trainingrun.environment import Tracked
@@ -187,7 +188,7 @@ def create_job(case: Case) -> Plan | None:
     actions.append(Create(Kind.JOB, job))
     if case.run_id:
         if case.attempt > 1:
-            actions.append(SetTags(case.run_id, {records.TAG_ATTEMPT: str(case.attempt)}))
+            actions.append(SetTags(case.run_id, {TAG_ATTEMPT: str(case.attempt)}))
         elif params := records.parameters(case.spec):
             actions.append(LogParams(case.run_id, params))
         # Last, so that the poller's first view has what was just logged.
@@ -299,7 +300,7 @@ def _close(case: Case, phase: Phase, reason: str, at: datetime) -> list[Action]:
 
 def _last_tags(case: Case, reason: str) -> dict[str, str]:
     """Tags that only the end knows, and those that a lost request may have left behind."""
-    tags = {records.TAG_REASON: reason} if reason else {}
+    tags = {TAG_REASON: reason} if reason else {}
     tracked = case.seen.tracked
     if tracked is None and case.attempt <= 1:
         return tags  # nobody looked since they were set at creation

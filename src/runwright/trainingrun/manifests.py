@@ -264,7 +264,7 @@ def job(
     files: Sequence[tuple[str, str]],
     options: Options,
 ) -> dict[str, Any]:
-    """Build the Indexed Job of one attempt: all nodes or none, one failed pod ends it, its cause stays in the Job."""
+    """Build the Indexed Job of one attempt: all nodes at once, one failed pod ends it, its cause stays in the Job."""
     nodes = run.spec.num_nodes
     run_id = tracked.run_id if tracked else ""
     return {

@@ -187,8 +187,6 @@ class Observed:
     source: Json | None = None
     """The ConfigMap with the code: the user's, or this run's own copy of it once that is made."""
     source_problem: Problem | None = None
-    name_conflict: Problem | None = None
-    """A name this run needs belongs to somebody else."""
     publish_in: float = 0.0
     """Seconds until metrics may be written to the status again; zero or less: now."""
 

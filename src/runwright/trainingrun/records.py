@@ -9,19 +9,17 @@ import yaml
 from runwright.apis.v1alpha1 import Condition, Phase, TrainingRun, TrainingRunSpec, TrainingRunStatus
 from runwright.apis.v1alpha1.trainingrun_status import AttemptStatus
 from runwright.names import (
+    API_VERSION,
     TAG_ATTEMPT,
     TAG_CLUSTER,
     TAG_NAME,
     TAG_NAMESPACE,
-    TAG_REASON,
     TAG_SPEC_HASH,
     TAG_UID,
 )
 from runwright.ports import NewRun, RunStatus, TrackingServer
 from runwright.trainingrun.manifests import spec_hash
 from runwright.trainingrun.options import Options
-
-__all__ = ["TAG_ATTEMPT", "TAG_REASON"]
 
 DUMPER: Final = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 """The C one, where PyYAML was built with it, takes a tenth of the time."""
@@ -124,7 +122,7 @@ def resolved_manifest(run: TrainingRun) -> bytes:
     }
     header = "".join(f"# {name}: {value}\n" for name, value in notes.items() if value)
     manifest = {
-        "apiVersion": "runwright.dev/v1alpha1",
+        "apiVersion": API_VERSION,
         "kind": "TrainingRun",
         "metadata": {"name": run.metadata.name, "namespace": run.metadata.namespace},
         "spec": run.spec.to_dict(),

@@ -13,7 +13,7 @@ from runwright.apis.v1alpha1.trainingrun_status import (
 )
 from runwright.ports import TrackingServer
 from runwright.trainingrun import manifests, measures, records
-from runwright.trainingrun.conditions import Says, kstatus, merge
+from runwright.trainingrun.conditions import MESSAGE_LIMIT, Says, kstatus, merge
 from runwright.trainingrun.environment import job_name
 from runwright.trainingrun.observed import Observed, PodView, Problem
 from runwright.trainingrun.options import Options
@@ -34,11 +34,9 @@ from runwright.trainingrun.policies.deadlines import running_since
 from runwright.trainingrun.policies.waiting import INITIALIZING, why_waiting
 
 KEPT_ATTEMPTS: Final = 10
-MESSAGE_LIMIT: Final = 1024
 URL_LIMIT: Final = 2048
 UNREACHABLE: Final = "ServerUnreachable"
 OUTCOMES: Final = {"Succeeded": "Succeeded", "Failure": "Failed", "Disruption": "Disrupted"}
-TRACKER_REASONS: Final = frozenset({"StackNotFound", "StackNotReady", "NoStack"})
 WAITING_FOR_RUN: Final = Problem("WaitingForTracking", "its MLflow run is being created")
 
 
