@@ -68,6 +68,20 @@ def test_a_pod_that_vanished_without_an_exit_code_is_a_disruption() -> None:
     assert over == Ended("Disruption", "PodLost", "a pod was deleted before it could tell how it ended", NOW)
 
 
+def test_a_pod_that_a_node_rejected_is_a_disruption_whatever_the_node_calls_it() -> None:
+    rejected = failed_pod(1, code=None, reason="NodeAffinity", message="the node's labels changed", finished=None)
+    ended_for_it = failed_pod(0, code=143)
+    over = ended(failed_job(reason="BackoffLimitExceeded"), (ended_for_it, rejected))
+    assert over == Ended("Disruption", "NodeAffinity", "the node's labels changed", NOW, rejected)
+
+
+def test_a_pod_deleted_before_it_had_a_node_is_a_disruption() -> None:
+    unstarted = failed_pod(code=None, finished=None)
+    over = ended(failed_job(reason="BackoffLimitExceeded"), (unstarted,))
+    assert over is not None
+    assert (over.outcome, over.reason, over.exit_code) == ("Disruption", "PodLost", None)
+
+
 def test_out_of_memory_names_the_remedy() -> None:
     killed = failed_pod(code=137, exit_reason="OOMKilled")
     over = ended(failed_job(message=RULE_1.format(killed.name, 137)), (killed,))

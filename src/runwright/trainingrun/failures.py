@@ -44,11 +44,15 @@ def ended(job: JobView, pods: tuple[PodView, ...]) -> Ended | None:
         return Ended("Disruption", reason, said or job.message, at, pod, pod.exit_code if pod else None)
     if job.reason == "DeadlineExceeded":
         return Ended("Failure", "DeadlineExceeded", job.message, at, pod)
-    if pod is None and job.reason == "BackoffLimitExceeded":
-        # Any exit code but 0 meets a rule of the podFailurePolicy, which leaves another reason.
-        return Ended("Disruption", "PodLost", "a pod was deleted before it could tell how it ended", at)
-    told = EXIT_CODE.search(job.message)
-    exit_code = pod.exit_code if pod and pod.exit_code is not None else int(told.group(1)) if told else None
+    if job.reason == "BackoffLimitExceeded":
+        # Any exit code but 0 meets a rule of the podFailurePolicy, which leaves another reason: what ended the attempt
+        # is a pod without one, and the exit codes of the others are those of pods ended because of it.
+        lost = next((p for p in pods if p.phase == "Failed" and p.exit_code is None), None)
+        reason, said = (lost.reason, lost.message) if lost else ("", "")
+        told = said or "a pod was deleted before it could tell how it ended"
+        return Ended("Disruption", reason or "PodLost", told, at, lost)
+    named = EXIT_CODE.search(job.message)
+    exit_code = pod.exit_code if pod and pod.exit_code is not None else int(named.group(1)) if named else None
     reason = REASON_OF_EXIT.get(pod.exit_reason, pod.exit_reason) if pod else "AppFailed"
     return Ended("Failure", reason, _message(reason, exit_code, pod) or job.message, at, pod, exit_code)
 
