@@ -3,6 +3,7 @@
 import pytest
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep end-to-end tests of the same node in one worker (`pytest -n 2 --dist loadgroup`)."""
     for item in items:
