@@ -30,7 +30,7 @@ def test_a_good_answer_is_its_object() -> None:
         (500, b"<html>", "answers HTTP 500: see", True, False),
         (429, {}, "HTTP 429", True, False),
         (403, b"Invalid Host header - possible DNS rebinding attack detected", "--allowed-hosts", False, True),
-        (401, b"You are not authenticated.", "credentialsSecretRef", False, True),
+        (401, b"You are not authenticated.", "use a trackingUri that answers", False, True),
         (404, b"<!doctype html>\n<title>404", "check trackingUri", False, True),
         (405, b"<!doctype html>", "check trackingUri", False, True),
         (200, b"<html>a login page", "check trackingUri", False, True),

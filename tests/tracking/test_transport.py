@@ -203,4 +203,5 @@ async def test_names_that_do_not_resolve_and_credentials_in_uris() -> None:
     with pytest.raises(TrackerUnavailableError) as raised:
         await transport.call("GET", "runs/get", repeatable=False)
     await transport.aclose()
-    assert str(raised.value) == "MLflow at http://mlflow.invalid:5000 does not answer: its host name does not resolve"
+    told = "MLflow at http://mlflow.invalid:5000 does not answer: its host name does not resolve; check trackingUri"
+    assert str(raised.value) == told

@@ -186,7 +186,7 @@ async def test_code_in_a_config_map_that_comes_later_is_waited_for() -> None:
     assert life.condition("Running") == (
         "False",
         "SourceNotFound",
-        "spec.source.configMap.name: there is no ConfigMap code in namespace team-a",
+        "spec.source.configMap.name: there is no ConfigMap code in namespace team-a; create it",
     )
     assert life.pods() == []
     meta = {"name": "code", "namespace": "team-a"}

@@ -78,7 +78,9 @@ class Connection:
                 raise ConfigurationError(
                     f"No kubeconfig at {where} and not in a pod: set KUBECONFIG to a file that names the cluster"
                 ) from error
-            raise ConfigurationError(f"The kubeconfig {where} cannot be used: {error}") from error
+            raise ConfigurationError(
+                f"The kubeconfig {where} cannot be used: {error}; correct it, or set KUBECONFIG to another"
+            ) from error
         return cls(configuration, loader)
 
     @property

@@ -72,7 +72,10 @@ async def _crd_problem(client: Client) -> str:
         served = await client.json("get", path, resource="discovery")
     except RefusedError as error:
         if error.status != NOT_FOUND:
-            raise ConfigurationError(f"The API server does not tell what it serves under {path}: {error}") from error
+            raise ConfigurationError(
+                f"The API server does not tell what it serves under {path}: {error}; "
+                "bind the ClusterRole system:discovery"
+            ) from error
         served = {}
     names = {resource["name"] for resource in served.get("resources", ())}
     missing = [f"{kind.plural}.{API_VERSION.partition('/')[0]}" for kind in OWN_KINDS if kind.plural not in names]
@@ -101,7 +104,7 @@ async def _rights(client: Client, settings: Settings) -> None:
     user = await _user(client)
     raise ConfigurationError(
         f"{user} lacks rights: {'; '.join(missing)}. The chart `runwright` grants them (rbac.create); "
-        "without it, bind the ClusterRole of the documentation"
+        "without it, grant those that its README lists"
     )
 
 

@@ -90,7 +90,9 @@ class ProbeServer:
             await site.start()
         except OSError as error:
             await self._runner.cleanup()
-            raise ConfigurationError(f"RUNWRIGHT_HTTP_PORT={self._port} cannot be used: {error}") from error
+            raise ConfigurationError(
+                f"RUNWRIGHT_HTTP_PORT={self._port} cannot be used: {error}; choose another"
+            ) from error
         # With port 0 each address family gets a port of its own; an IPv4 address is a pair.
         addresses = sorted(self._runner.addresses, key=len)
         return int(addresses[0][1])

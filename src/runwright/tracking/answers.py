@@ -82,7 +82,8 @@ def parsed(server: str, host: str, call: str, status: int, location: str, body: 
         )
     if status == 401:  # noqa: PLR2004 -- as above
         raise BadAnswerError(
-            f"MLflow at {server} asks for credentials (HTTP 401): check the TrackingStack's credentialsSecretRef",
+            f"MLflow at {server} asks for credentials (HTTP 401), which a TrackingStack cannot hold: use a trackingUri "
+            "that answers the operator and the training pods without",
             retry=False,
             everywhere=True,
         )

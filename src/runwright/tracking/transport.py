@@ -206,9 +206,11 @@ class Transport:
             what = f"no answer within {request.seconds:g} s"
             raise self._failed(what, retry=False, weight=TIMEOUT_WEIGHT) from error
         except aiohttp.ClientConnectorDNSError as error:
-            raise self._failed("its host name does not resolve") from error
+            raise self._failed("its host name does not resolve; check trackingUri") from error
         except aiohttp.ClientSSLError as error:
-            raise self._failed(f"TLS failed ({type(error).__name__})", retry=False) from error
+            raise self._failed(
+                f"TLS failed ({type(error).__name__}); check the server's certificate", retry=False
+            ) from error
         except aiohttp.ClientConnectorError as error:
             # Not the exception's own words: they hold addresses, which would make the sentence change.
             reason = os.strerror(error.os_error.errno) if error.os_error.errno else "no address answers"

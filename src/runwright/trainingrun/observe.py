@@ -89,7 +89,7 @@ def find_server(run: TrainingRun, cluster: Cluster, options: Options) -> tuple[T
     stack = cluster.cached(Kind.TRACKING_STACK, key)
     if stack is None:
         return None, Problem(
-            "StackNotFound", f"there is no TrackingStack {key}; create it or correct spec.tracking.stackRef"
+            "StackNotFound", f"there is no TrackingStack {key}; create it, or name another in spec.tracking.stackRef"
         )
     status: Json = stack.get("status", {})
     if not (uri := status.get("trackingUri")):
@@ -110,8 +110,8 @@ async def _source(run: TrainingRun, cluster: Cluster) -> tuple[Json | None, Prob
     if found is None:
         return None, Problem(
             "SourceNotFound",
-            f"spec.source.configMap.name: there is no ConfigMap {name} in namespace {namespace}",
+            f"spec.source.configMap.name: there is no ConfigMap {name} in namespace {namespace}; create it",
         )
     if not found.get("data") and not found.get("binaryData"):
-        return None, Problem("SourceEmpty", f"spec.source.configMap.name: ConfigMap {name} holds no files")
+        return None, Problem("SourceEmpty", f"spec.source.configMap.name: ConfigMap {name} holds no files; add some")
     return found, None
