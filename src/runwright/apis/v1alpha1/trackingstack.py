@@ -46,7 +46,7 @@ class TrackingStackStatus(ApiModel):
     observed_generation: Annotated[int, Field(ge=-1, le=SAFE_MAX), server_default(-1)] = -1
     """Generation of spec that this status was computed from; -1 before the first."""
     conditions: Conditions = ()
-    """TrackingReady, and kstatus' Ready, Reconciling and Stalled."""
+    """TrackingReady, and kstatus' Ready and Reconciling."""
     tracking_uri: Annotated[str, Field(max_length=2048)] | None = None
     """Address of the MLflow server in use."""
     ui_url: Annotated[str, Field(max_length=2048)] | None = None

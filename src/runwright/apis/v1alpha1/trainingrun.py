@@ -198,7 +198,7 @@ class TrainingRunSpec(ApiModel):
     source: SourceSpec | None = None
     """Training code that is not in the image."""
     image: Annotated[str, Field(min_length=1, max_length=512, pattern=f"^{NO_SPACE}+$")]
-    """Container image that trains; it needs python3."""
+    """Container image that trains; with launcher Torchrun it needs python3 and torch."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     """When the image is pulled; default as in Pods."""
     image_pull_secrets: Annotated[tuple[ImagePullSecret, ...], Field(max_length=8), list_map("name")] = ()

@@ -20,7 +20,7 @@ MetricValue = Annotated[str, Field(max_length=32)]
 
 
 class Phase(StrEnum):
-    """Where the run stands, derived from the conditions."""
+    """Where the run stands, in a word; Queued, Suspended and Cancelled are not used yet."""
 
     PENDING = "Pending"
     QUEUED = "Queued"
@@ -48,7 +48,7 @@ class AttemptStatus(ApiModel):
     start_time: Timestamp | None = None
     """When all of the attempt's pods were running."""
     end_time: Timestamp | None = None
-    """When the attempt was seen to be over."""
+    """When the attempt was over."""
     running_seconds: Seconds | None = None
     """Seconds between start and end."""
     outcome: Literal["Succeeded", "Failed", "Disrupted"] | None = None
@@ -120,10 +120,10 @@ class ProgressStatus(ApiModel):
 
 
 class FailureStatus(ApiModel):
-    """What ended the run, or the last attempt while another one is due."""
+    """What ended the last attempt that did not succeed; gone when the run succeeds."""
 
     reason: Reason
-    """Cause in CamelCase, e.g. OOMKilled, NonZeroExit, ImagePullBackOff."""
+    """Cause in CamelCase, e.g. AppFailed, OOMKilled, Evicted."""
     message: Annotated[str, Field(max_length=4096)] | None = None
     """Cause for people, with the remedy where one is known."""
     exit_code: ExitCode | None = None
@@ -153,7 +153,7 @@ class TrainingRunStatus(ApiModel):
     """What was observed; written by the operator only."""
 
     phase: Phase | None = None
-    """Where the run stands, derived from the conditions."""
+    """Where the run stands, in a word; the conditions say why."""
     observed_generation: Annotated[int, Field(ge=-1, le=SAFE_MAX), server_default(-1)] = -1
     """Generation of spec that this status was computed from; -1 before the first."""
     start_time: Timestamp | None = None
@@ -173,7 +173,7 @@ class TrainingRunStatus(ApiModel):
     attempts: Annotated[tuple[AttemptStatus, ...], Field(max_length=10), list_map("number")] = ()
     """The last ten attempts."""
     conditions: Conditions = ()
-    """Suspended, Running, Complete, Failed, TrackingAvailable, and kstatus' Ready, Reconciling, Stalled."""
+    """Running, Complete, Failed, TrackingAvailable, and kstatus' Ready, Reconciling, Stalled."""
     tracking: TrackingStatus | None = None
     """The MLflow run."""
     objective: ObjectiveStatus | None = None
@@ -183,6 +183,6 @@ class TrainingRunStatus(ApiModel):
     progress: ProgressStatus | None = None
     """How far the training is."""
     failure: FailureStatus | None = None
-    """What ended the run or its last attempt."""
+    """What ended the last attempt that did not succeed; gone when the run succeeds."""
     resolved: Resolved | None = None
     """What the run was made of."""
