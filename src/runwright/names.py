@@ -1,4 +1,4 @@
-"""Names that other programs and people rely on: labels, tags, environment variables, image defaults."""
+"""Names that other programs and people rely on: labels, tags, and what training pods find where."""
 
 from typing import Final
 

@@ -18,7 +18,7 @@ PROCESS_ENV: Final[Mapping[str, str]] = {
     "PYTHONUNBUFFERED": "1",
 }
 
-# A worker waits for its peers' rendezvous and for a tracker that restarts; both take minutes, not hours.
+# A tracker that restarts must not fail a training; one that is gone must not hold a GPU for hours.
 TRACKER_CLIENT_ENV: Final[Mapping[str, str]] = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "10",  # the highest the client takes: about 10 min of outage
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
