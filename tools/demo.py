@@ -24,6 +24,19 @@ LIMIT_SECONDS = 600
 
 
 def main() -> int:
+    """Run the demo; what stops it is told in a few lines, with what to do next."""
+    try:
+        return demo()
+    except (OSError, RuntimeError) as error:  # helm, kubectl and MLflow; their own words say what is wrong
+        print(f"demo: {error}", file=sys.stderr)
+        print("demo: `make demo` goes on where it stopped, `make cluster-down` clears it away", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("demo: interrupted; `make demo` goes on where it stopped", file=sys.stderr)
+        return 130
+
+
+def demo() -> int:
     """Run the demo; its steps and seconds are printed at the end, its result goes to ``build/demo.json``."""
     steps = Steps()
     with steps.step("cluster and images"):
@@ -86,8 +99,10 @@ def describe(status: dict[str, Any]) -> str:
 def summary(kubectl: Kubectl, name: str, status: dict[str, Any]) -> dict[str, Any]:
     """What ``build/demo.json`` holds."""
     run_id = status.get("tracking", {}).get("runId", "")
-    with kubectl.port_forward(deploy.TRACKING_NAMESPACE, "service/mlflow", 5000) as port:
-        recorded = MLflowView(f"http://127.0.0.1:{port}").run(run_id)
+    recorded: dict[str, Any] = {}
+    if run_id:  # a run that never got one failed before
+        with kubectl.port_forward(deploy.TRACKING_NAMESPACE, "service/mlflow", 5000) as port:
+            recorded = MLflowView(f"http://127.0.0.1:{port}").run(run_id)
     seconds = None
     if status.get("startTime") and status.get("completionTime"):
         begun, ended = (datetime.fromisoformat(status[k]) for k in ("startTime", "completionTime"))
@@ -99,8 +114,8 @@ def summary(kubectl: Kubectl, name: str, status: dict[str, Any]) -> dict[str, An
         "phase": status.get("phase"),
         "attempt": status.get("attempt"),
         "mlflowRunId": run_id,
-        "mlflowStatus": recorded["status"],
-        "experimentId": recorded["experiment_id"],
+        "mlflowStatus": recorded.get("status"),
+        "experimentId": recorded.get("experiment_id"),
         "accuracy": float(value) if value is not None else None,
         "trainingSeconds": seconds,
     }
@@ -108,6 +123,9 @@ def summary(kubectl: Kubectl, name: str, status: dict[str, Any]) -> dict[str, An
 
 def show(result: dict[str, Any]) -> None:
     """Say how to look at the result."""
+    if not result["mlflowRunId"]:
+        print("There is no MLflow run: the MESSAGE above says why. Stop the cluster: make cluster-down")
+        return
     path = f"#/experiments/{result['experimentId']}/runs/{result['mlflowRunId']}"
     config = Kubectl.of_testbed().kubeconfig
     print(f"MLflow run {result['mlflowRunId']}: {result['mlflowStatus']}, accuracy {result['accuracy']}")
