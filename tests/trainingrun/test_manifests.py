@@ -11,6 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runwright.apis import markers
+from runwright.apis.crd import annotated_schema
 from runwright.apis.v1alpha1 import TrainingRun
 from runwright.apis.v1alpha1.common import DNS_LABEL
 from runwright.trainingrun import manifests
@@ -205,6 +207,13 @@ MUTABLE: dict[str, Any] = {
 @given(st.sets(st.sampled_from(sorted(MUTABLE))))
 def test_mutable_fields_are_no_part_of_what_identifies_a_run(chosen: set[str]) -> None:
     assert manifests.spec_hash(run(**{k: MUTABLE[k] for k in chosen}).spec) == manifests.spec_hash(run().spec)
+
+
+def test_what_is_left_out_is_what_the_api_lets_change() -> None:
+    fields = annotated_schema(TrainingRun)["properties"]["spec"]["properties"]
+    assert {name for name, field in fields.items() if field.get(markers.MUTABLE)} == set(manifests.MUTABLE)
+    tracking = fields["tracking"]["properties"]
+    assert [name for name, field in tracking.items() if field.get(markers.MUTABLE)] == ["tags"]
 
 
 @pytest.mark.parametrize(
