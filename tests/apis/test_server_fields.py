@@ -21,7 +21,7 @@ MUTABLE: set[Path] = {
     ("activeDeadlineSeconds",),
     ("podsTTLSecondsAfterFinished",),
 }
-"""DESIGN's list, as far as the fields exist. `tracking` itself may come and go as long as it holds only tags."""
+"""What may change in a run's life. `tracking` itself may come and go as long as it holds only tags."""
 
 
 def is_mutable(path: Path) -> bool:

@@ -299,7 +299,7 @@ class TrainingRun(ApiModel):
         short_names=("trun",),
         columns=(
             Column("Phase", ".status.phase"),
-            Column("Progress", ".status.progress.percentage", "integer", description="Percent of the steps"),
+            Column("Progress", ".status.progress.percentage", "integer", description="Percent done"),
             Column("Metric", ".status.objective.value", description="Latest value of the objective metric"),
             Column("Attempt", ".status.attempt", "integer"),
             Column("Experiment", ".status.tracking.experiment"),

@@ -110,13 +110,13 @@ class ProgressStatus(ApiModel):
     """How far the training is."""
 
     percentage: Annotated[int, Field(ge=0, le=100)] | None = None
-    """Completed share of the steps, in percent."""
+    """How much is done, in percent: by the metric progress, or by epoch and a parameter epochs."""
     step: Step | None = None
-    """Latest step."""
+    """Finished epochs, where the metric epoch tells them."""
     total_steps: Step | None = None
-    """Number of steps that the script announced."""
+    """Number of epochs, from the parameter epochs, max_epochs, num_train_epochs or num_epochs."""
     estimated_remaining_seconds: Seconds | None = None
-    """Seconds to the end at the pace so far."""
+    """Seconds to the end at the pace so far; absent where that says nothing."""
 
 
 class FailureStatus(ApiModel):

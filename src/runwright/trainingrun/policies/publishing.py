@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 CADENCE: Final = ((timedelta(minutes=5), 5.0), (timedelta(hours=1), 15.0))
-"""(age of the run below which it holds, seconds between two writes); DESIGN §5."""
+"""(age of the run below which it holds, seconds between two writes): a write per active run loads the API server."""
 LATER: Final = 60.0
 
 
