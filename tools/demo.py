@@ -1,6 +1,7 @@
 """`make demo`: from nothing to a tracked MNIST run, with live progress and the address of its curves."""
 
 import json
+import shutil
 import sys
 import time
 from datetime import datetime
@@ -117,6 +118,7 @@ def summary(kubectl: Kubectl, name: str, status: dict[str, Any]) -> dict[str, An
         "mlflowStatus": recorded.get("status"),
         "experimentId": recorded.get("experiment_id"),
         "accuracy": float(value) if value is not None else None,
+        "testAccuracy": recorded.get("metrics", {}).get("test_accuracy"),
         "trainingSeconds": seconds,
     }
 
@@ -127,11 +129,14 @@ def show(result: dict[str, Any]) -> None:
         print("There is no MLflow run: the MESSAGE above says why. Stop the cluster: make cluster-down")
         return
     path = f"#/experiments/{result['experimentId']}/runs/{result['mlflowRunId']}"
-    config = Kubectl.of_testbed().kubeconfig
-    print(f"MLflow run {result['mlflowRunId']}: {result['mlflowStatus']}, accuracy {result['accuracy']}")
+    kubectl = Kubectl.of_testbed()
+    program = "kubectl" if shutil.which("kubectl") else kubectl.program
+    print(
+        f"MLflow run {result['mlflowRunId']}: {result['mlflowStatus']}, objective {result['accuracy']}, test accuracy {result['testAccuracy']}"
+    )
     print("Open it:")
-    print(f"  export KUBECONFIG={config}")
-    print(f"  kubectl -n {deploy.TRACKING_NAMESPACE} port-forward service/mlflow 5000:5000")
+    print(f"  export KUBECONFIG={kubectl.kubeconfig}")
+    print(f"  {program} -n {deploy.TRACKING_NAMESPACE} port-forward service/mlflow 5000:5000")
     print(f"  http://127.0.0.1:5000/{path}")
     print("Stop the cluster: make cluster-down")
 
