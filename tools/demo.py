@@ -131,9 +131,8 @@ def show(result: dict[str, Any]) -> None:
     path = f"#/experiments/{result['experimentId']}/runs/{result['mlflowRunId']}"
     kubectl = Kubectl.of_testbed()
     program = "kubectl" if shutil.which("kubectl") else kubectl.program
-    print(
-        f"MLflow run {result['mlflowRunId']}: {result['mlflowStatus']}, objective {result['accuracy']}, test accuracy {result['testAccuracy']}"
-    )
+    reached = f"objective {result['accuracy']}, test accuracy {result['testAccuracy']}"
+    print(f"MLflow run {result['mlflowRunId']}: {result['mlflowStatus']}, {reached}")
     print("Open it:")
     print(f"  export KUBECONFIG={kubectl.kubeconfig}")
     print(f"  {program} -n {deploy.TRACKING_NAMESPACE} port-forward service/mlflow 5000:5000")
