@@ -59,3 +59,7 @@ cluster-up: setup ## Start the test cluster: KUBECONFIG, kind, or a bare node bu
 .PHONY: cluster-down
 cluster-down: setup ## Stop the test cluster and everything it started
 	@$(BIN)/python -m tests.cluster down
+
+.PHONY: bench
+bench: setup ## Benchmark: TrainingRuns beside bare Jobs on simulated nodes, as ratios in one run
+	@$(BIN)/python -m tests.bench
