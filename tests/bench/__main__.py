@@ -15,8 +15,6 @@ from tests.bench.startup import Startup, start_again
 from tests.bench.workload import JOB, TRAINING_RUN
 from tests.cluster.errors import ClusterError
 
-_WARM_UP = 20
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit status."""
@@ -50,7 +48,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--paced", type=_count, default=60, metavar="N", help="objects when paced (default: 60)")
     parser.add_argument(
-        "--rounds", type=_count, default=2, metavar="N", help="rounds; every other one starts with the TrainingRuns"
+        "--rounds",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="rounds; every other one starts with the TrainingRuns (default: 2)",
+    )
+    parser.add_argument(
+        "--warm-up", type=_number, default=20, metavar="N", help="objects of each kind before it counts (default: 20)"
+    )
+    parser.add_argument(
+        "--settle",
+        type=_number,
+        default=5,
+        metavar="SECONDS",
+        help="measured after the last completion: what is written late belongs to the objects too (default: 5)",
     )
     parser.add_argument(
         "--finished",
@@ -75,6 +87,13 @@ def _count(text: str) -> int:
     return number
 
 
+def _number(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return number
+
+
 def _rate(text: str) -> float:
     number = float(text)
     if number < 0:
@@ -86,23 +105,25 @@ def _run(asked: argparse.Namespace) -> Report:
     begun = time.monotonic()
     with running(asked.tracking, asked.profile) as bench:
         _say(f"control plane, simulated nodes and operator run after {time.monotonic() - begun:.0f} s")
-        for workload in (JOB, TRAINING_RUN):
-            measure(bench, workload, min(_WARM_UP, asked.runs))
+        if asked.warm_up:
+            for workload in (JOB, TRAINING_RUN):
+                measure(bench, workload, asked.warm_up, settle=0)
         results: list[Result] = []
         for number in range(asked.rounds):
             pair = (JOB, TRAINING_RUN) if number % 2 == 0 else (TRAINING_RUN, JOB)
-            results += [_told(measure(bench, workload, asked.runs)) for workload in pair]
+            results += [_told(measure(bench, workload, asked.runs, settle=asked.settle)) for workload in pair]
             if asked.rate:
-                results += [_told(measure(bench, workload, asked.paced, asked.rate)) for workload in pair]
+                results += [
+                    _told(measure(bench, workload, asked.paced, asked.rate, settle=asked.settle)) for workload in pair
+                ]
         startups = _startups(bench, asked.finished) if asked.finished else ()
         return Report(Machine.this(), asked.tracking, tuple(results), startups)
 
 
 def _startups(bench: Bench, finished: int) -> tuple[Startup, ...]:
     without = start_again(bench, 0, os.getloadavg()[0])
-    load = os.getloadavg()[0]
-    _told(measure(bench, TRAINING_RUN, finished, keep=True))
-    return without, start_again(bench, finished, load)
+    _told(measure(bench, TRAINING_RUN, finished, settle=0, keep=True))
+    return without, start_again(bench, finished, os.getloadavg()[0])
 
 
 def _told(result: Result) -> Result:
