@@ -339,6 +339,16 @@ async def test_a_job_deleted_before_it_ran_is_made_again_when_its_pods_are_gone(
     assert life.status()["attempt"] == 1
 
 
+async def test_a_deletion_that_is_told_late_makes_no_second_job() -> None:
+    # The Job's end is seen before its owner's: their watches do not wait for each other.
+    life = Life(world(Behavior(seconds=0.5, epochs=0)), lag={Kind.POD: 3.0, Kind.TRAINING_RUN: 0.5})
+    life.apply()
+    life.at(1, life.delete)
+    await life.settle()
+    assert life.count("create Job") == 1
+    assert list(life.mlflow().values()) == ["KILLED"]
+
+
 async def test_the_deadline_counts_running_time_only() -> None:
     life = Life(World(script=lambda attempt, _: Behavior(seconds=20, exit_code=1) if attempt == 1 else Behavior(500)))
     life.apply(activeDeadlineSeconds=50, retry={"maxFailures": 1, "backoffSeconds": 300})

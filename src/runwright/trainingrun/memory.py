@@ -18,6 +18,8 @@ class Memory:
     """Pods whose log is stored as an artifact, by run."""
     made: dict[str, str] = field(default_factory=dict)
     """Ids of MLflow runs that this process made or found: the status may not tell of them yet."""
+    posted: dict[str, int] = field(default_factory=dict)
+    """Attempt whose Job this process has POSTed last, by run."""
     departed: dict[str, Json] = field(default_factory=dict)
     """TrainingRuns that are deleted, or over and out of the watch, whose MLflow run is still to be closed; as last
     seen."""
@@ -27,4 +29,5 @@ class Memory:
         self.published.pop(uid, None)
         self.uploaded.pop(uid, None)
         self.made.pop(uid, None)
+        self.posted.pop(uid, None)
         self.fresh_marks.discard(uid)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from runwright.apis.v1alpha1 import TrainingRun, TrainingRunStatus
+from runwright.errors import ConflictError
 from runwright.names import API_VERSION, TAG_NAME, TAG_NAMESPACE, TAG_UID
 from runwright.ports import Cluster, Json, Key, Kind, OrphanVerdict, TrackedRun, Trackers
 from runwright.trainingrun import orphans, records
@@ -17,7 +18,7 @@ from runwright.trainingrun.observe import observe
 from runwright.trainingrun.observed import JobView
 from runwright.trainingrun.options import Options
 from runwright.trainingrun.parse import parse
-from runwright.trainingrun.plan import Marked
+from runwright.trainingrun.plan import Create, Marked, Plan
 from runwright.trainingrun.status import Step, next_status
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class TrainingRunReconciler:
         run, now = parse(body), self._clock()
         seen = await observe(run, self._cluster, self._trackers, self._memory, self._options, now)
         plan = decide(run, seen, self._options, now)
+        await self._still_there(run, plan)
         tracker = self._trackers(seen.server) if seen.server is not None else None
         outcome = await act(plan, run, Hands(self._cluster, tracker, self._memory))
         step = Step(run, seen, plan, outcome, self._options, now)
@@ -92,9 +94,27 @@ class TrainingRunReconciler:
                 await self._cluster.post_event(Kind.TRAINING_RUN, body, note)
         if isinstance(plan.verdict, Marked):
             self._memory.fresh_marks.add(uid)
+        if status.phase is not None and status.phase.terminal:
+            self._memory.posted.pop(uid, None)
         if _to_be_closed(status):
             self._memory.departed[uid] = body  # no event would tell of its deletion
         return body, self._next_look(step, status)
+
+    async def _still_there(self, run: TrainingRun, plan: Plan) -> None:
+        """Make no Job for a run that is gone: where ours vanished, its owner's deletion may be news still to come.
+
+        Raises:
+            ConflictError: the run is deleted; what the cache holds now says so.
+        """
+        meta, attempt = run.metadata, run.status.attempt
+        if not any(isinstance(action, Create) and action.kind is Kind.JOB for action in plan.actions):
+            return
+        if self._memory.posted.get(meta.uid) == attempt:
+            key = Key(meta.namespace, meta.name)
+            found = await self._cluster.get(Kind.TRAINING_RUN, key)
+            if found is None or found["metadata"]["uid"] != meta.uid or "deletionTimestamp" in found["metadata"]:
+                raise ConflictError(f"TrainingRun {key} is deleted; its Job went with it")
+        self._memory.posted[meta.uid] = attempt
 
     def _next_look(self, step: Step, status: TrainingRunStatus) -> float | None:
         """Seconds until the next round: 0 for at once, None for when an event comes."""
