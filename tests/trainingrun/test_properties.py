@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runwright.apis.v1alpha1 import TrainingRunStatus
@@ -87,7 +87,7 @@ spec: dict[str, Any] = {
 }
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.lists(jobs, max_size=3), st.lists(pods, max_size=4), metrics, st.sampled_from(["", "away"]), WILD)
 def test_from_whatever_is_seen_a_valid_status_is_reached_that_stays(
     some_jobs: list[JobView], some_pods: list[PodView], points: Any, problem: str, tail: str
@@ -113,7 +113,7 @@ def test_from_whatever_is_seen_a_valid_status_is_reached_that_stays(
     raise AssertionError(f"it never stays: {current.status.to_dict()}")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(jobs, max_size=3), st.lists(pods, max_size=4), metrics)
 def test_deciding_and_telling_are_functions(some_jobs: list[JobView], some_pods: list[PodView], points: Any) -> None:
     one, other = (_observed(some_jobs, some_pods, points, "") for _ in range(2))
@@ -132,7 +132,7 @@ behaviors = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     scripts=st.lists(behaviors, min_size=1, max_size=6),
     nodes=st.integers(1, 2),
