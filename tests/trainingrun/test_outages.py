@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from runwright.errors import TrackerUnavailableError
+from runwright.errors import ClusterUnavailableError, TrackerUnavailableError
+from runwright.ports import Key
 from tests.trainingrun.life import Life
 from tests.trainingrun.operator_model import AWAY
 from tests.trainingrun.world import Behavior, World
@@ -213,3 +214,37 @@ async def test_a_run_that_ends_and_is_deleted_in_an_outage_is_closed_truthfully_
     await life.settle()
     assert life.mlflow() == {"run1": "FAILED"}
     assert life.world.mlflow.runs["run1"].run.tags["runwright.reason"] == "AppFailed"
+
+
+# ---------------------------------------------------------------------------------------------------- silent nodes
+
+
+def silence(life: Life, monkeypatch: pytest.MonkeyPatch) -> list[Key]:
+    """Let no node tell a log any more; returns the pods whose log was asked for."""
+    asked: list[Key] = []
+
+    async def pod_log(key: Key, **_: object) -> str:
+        asked.append(key)
+        raise ClusterUnavailableError("HTTP 500: dial tcp: no route to host")
+
+    monkeypatch.setattr(life.process.cluster, "pod_log", pod_log)
+    return asked
+
+
+async def test_a_log_that_its_node_does_not_tell_keeps_no_run_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    life = Life()
+    asked = silence(life, monkeypatch)
+    life.apply()
+    await life.until(300)
+    assert asked
+    assert life.status()["phase"] == "Succeeded"
+    assert life.mlflow() == {"run1": "FINISHED"}
+
+
+async def test_a_log_that_its_node_does_not_tell_keeps_no_run_from_its_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    life = Life(World(script=lambda attempt, _: Behavior(disrupted=attempt == 1)))
+    asked = silence(life, monkeypatch)
+    life.apply()
+    await life.until(300)
+    assert asked
+    assert (life.status()["phase"], life.status()["attempt"]) == ("Succeeded", 2)

@@ -166,8 +166,9 @@ async def _upload_logs(
     for pod in waiting:
         try:
             text = await hands.cluster.pod_log(Key(run.metadata.namespace, pod.name), limit_bytes=LOG_BYTES)
-        except RefusedError as error:
-            log.info("no log of pod %s: %s", pod.name, error)
+        except (RefusedError, ClusterUnavailableError) as error:
+            # Of a node that is gone or silent the API server answers 5xx or nothing: the run must go on all the same.
+            log.warning("No log of pod %s: %s", pod.name, error)
             continue
         path = f"logs/attempt-{pod.attempt}/node-{pod.index}.log"
         await tracker.upload(_identified(run, run_id), path, text.encode())
