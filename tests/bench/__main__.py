@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -19,17 +20,26 @@ from tests.cluster.errors import ClusterError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns the exit status."""
     asked = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _end)
     try:
         report = _run(asked)
     except (ClusterError, AssertionError, RuntimeError) as error:
         _say(f"error: {error}")
         return 1
+    except KeyboardInterrupt:
+        _say("stopped")
+        return 128 + signal.SIGINT
     sys.stdout.write(report.as_markdown())
     if asked.out:
         asked.out.parent.mkdir(parents=True, exist_ok=True)
         asked.out.write_text(json.dumps(report.as_json(), indent=1) + "\n")
         _say(f"written: {asked.out}")
     return 0
+
+
+def _end(_number: int, _frame: object) -> None:
+    """End as by Ctrl-C, so that nothing that was started is left behind."""
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,6 +13,7 @@ from tests.bench.submit import Order, Sent, submitter
 from tests.bench.usage import Usage, is_write
 from tests.bench.workload import Workload
 from tests.cluster.errors import ClusterError
+from tests.cluster.process import identify
 
 _DEADLINE_SECONDS = 900.0
 
@@ -142,7 +143,7 @@ def measure(
                 group.forget_peak()
             before, begun = Usage.now(bench.groups, connection, bench.operator.port), time.monotonic()
             sent = ready.go(_DEADLINE_SECONDS)
-            _wait(seen, watches, count)
+            _wait(bench, seen, watches, count)
         time.sleep(settle)  # not a wait for a condition: it is part of the span that is measured
         used, span = Usage.now(bench.groups, connection, bench.operator.port).since(before), time.monotonic() - begun
         peaks = {name: group.peak_mib() for name, group in bench.groups.items()}
@@ -155,7 +156,7 @@ def measure(
     return replace(_result(seen, sent, used, order), load_before=load, span_s=round(span, 2), peak_mib=peaks)
 
 
-def _wait(seen: _Seen, watches: Sequence[Watch], count: int) -> None:
+def _wait(bench: Bench, seen: _Seen, watches: Sequence[Watch], count: int) -> None:
     deadline = time.monotonic() + _DEADLINE_SECONDS
     while len(seen.complete) < count or len(seen.pods) < count:
         if seen.failed:
@@ -163,6 +164,8 @@ def _wait(seen: _Seen, watches: Sequence[Watch], count: int) -> None:
             raise ClusterError(f"{len(seen.failed)} {seen.workload.plural} failed, {name} first: {why}")
         if broken := [watch.error for watch in watches if watch.error]:
             raise ClusterError(f"a watch broke: {broken[0]}")
+        if identify(bench.operator.pid) is None:
+            raise ClusterError(f"the operator ended:\n{bench.operator.tail()}", "run it on an idle machine")
         if time.monotonic() > deadline:
             raise ClusterError(
                 f"after {_DEADLINE_SECONDS:.0f} s {len(seen.complete)} of {count} {seen.workload.plural} are complete"
