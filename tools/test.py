@@ -16,6 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 PYTEST = (str(BIN / "pytest"), "-q", "--durations=5")
 UNIT = "not contract and not e2e and not torch"
+ON_THE_NODE = ("tests/e2e", "tests/charts/test_on_the_node.py")
+"""They share one installation, and take parts of it away: one after the other."""
+SIDE_BY_SIDE = ("-n", "3", "--dist", "loadfile", "-m", "contract or e2e")
+"""Each file brings its own API server, tracker or node."""
 
 
 @dataclass
@@ -51,9 +55,10 @@ def main() -> int:
         report.run("unit and property tests", *PYTEST, "-n", "2", "-m", UNIT)
         if report.run("cluster and images", str(BIN / "python"), "-m", "tests.cluster", "up"):
             try:
-                report.run("contract tests", *PYTEST, "-n", "3", "--dist", "loadfile", "-m", "contract")
-                # Two lanes: the node with the product, and the testbed's own tests on a second one.
-                report.run("end-to-end tests", *PYTEST, "-n", "2", "--dist", "loadgroup", "-m", "e2e")
+                report.run(
+                    "contract tests, second node", *PYTEST, *SIDE_BY_SIDE, *(f"--ignore={p}" for p in ON_THE_NODE)
+                )
+                report.run("end-to-end tests", *PYTEST, "-m", "e2e", *ON_THE_NODE)
             finally:
                 if not os.environ.get("RUNWRIGHT_KEEP_CLUSTER"):
                     report.run("cluster down", str(BIN / "python"), "-m", "tests.cluster", "down")
