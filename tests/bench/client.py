@@ -63,10 +63,16 @@ class Connection:
         self._connection.connect()
 
     def send(
-        self, method: str, path: str, body: dict[str, Any] | None = None, accept: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        accept: str = "application/json",
+        content_type: str = "application/json",
     ) -> tuple[int, bytes]:
         """Send a request; an idle connection that the server closed is opened anew, except for a POST."""
-        headers = {"Content-Type": "application/json", "Accept": accept}
+        headers = {"Content-Type": content_type, "Accept": accept}
         data = None if body is None else json.dumps(body)
         try:
             answer = self._answer(method, path, data, headers)

@@ -111,9 +111,7 @@ class _Seen:
             self.pods.setdefault(name, arrived)
 
 
-def measure(
-    bench: Bench, workload: Workload, count: int, rate: float = 0.0, *, settle: float, keep: bool = False
-) -> Result:
+def measure(bench: Bench, workload: Workload, count: int, rate: float = 0.0, *, settle: float) -> Result:
     """Run `count` objects of a kind to their end in a namespace of their own.
 
     Args:
@@ -123,7 +121,6 @@ def measure(
         rate: Objects submitted per second; 0: all at once.
         settle: Seconds measured after the last completion: what is written late (Events, the last status) belongs to
             the objects too.
-        keep: Leave the namespace there.
 
     Raises:
         ClusterError: An object was refused or failed, a watch broke, or it took more than 15 minutes.
@@ -151,8 +148,7 @@ def measure(
         for watch in watches:
             watch.stop()
         connection.close()
-    if not keep:
-        bench.delete_namespace(namespace)
+    bench.delete_namespace(namespace)
     return replace(_result(seen, sent, used, order), load_before=load, span_s=round(span, 2), peak_mib=peaks)
 
 
