@@ -11,6 +11,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bench.client import Connection
+from tests.cluster.errors import ClusterError
 from tests.cluster.process import all_pids
 
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -79,8 +80,18 @@ def api_writes(connection: Connection) -> Counter[str]:
 
 
 def operator_requests(port: int) -> Counter[str]:
-    """Requests that the operator sent so far by its own account, refused ones and reads included, leases not."""
-    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+    """Requests that the operator sent so far by its own account, refused ones and reads included, leases not.
+
+    Raises:
+        ClusterError: The operator does not answer.
+    """
+    try:
+        text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
+    except requests.RequestException as error:
+        raise ClusterError(
+            f"the operator does not answer: {error}",
+            "an operator that cannot renew its Lease for 10 s ends: run it on an idle machine",
+        ) from None
     found: Counter[str] = Counter()
     for family in text_string_to_metric_families(text):
         if family.name != "runwright_api_request_duration_seconds":
