@@ -18,8 +18,8 @@ PYTEST = (str(BIN / "pytest"), "-q", "--durations=5")
 UNIT = "not contract and not e2e and not torch"
 ON_THE_NODE = ("tests/e2e", "tests/charts/test_on_the_node.py")
 """They share one installation, and take parts of it away: one after the other."""
-SIDE_BY_SIDE = ("-n", "3", "--dist", "loadfile", "-m", "contract or e2e")
-"""Each file brings its own API server, tracker or node."""
+BY_FILE = ("-n", "2", "--dist", "loadfile")
+"""Each file brings its own API server or tracker; more than two at once starve each other on two cores."""
 
 
 @dataclass
@@ -55,14 +55,14 @@ def main() -> int:
         report.run("unit and property tests", *PYTEST, "-n", "2", "-m", UNIT)
         if report.run("cluster and images", str(BIN / "python"), "-m", "tests.cluster", "up"):
             try:
-                report.run(
-                    "contract tests, second node", *PYTEST, *SIDE_BY_SIDE, *(f"--ignore={p}" for p in ON_THE_NODE)
-                )
+                report.run("contract tests", *PYTEST, *BY_FILE, "-m", "contract", "--ignore=tests/bench")
                 report.run("end-to-end tests", *PYTEST, "-m", "e2e", *ON_THE_NODE)
+                report.run("a second node's life", *PYTEST, "-m", "e2e", "tests/cluster")
             finally:
                 if not os.environ.get("RUNWRIGHT_KEEP_CLUSTER"):
                     report.run("cluster down", str(BIN / "python"), "-m", "tests.cluster", "down")
     report.left_out += [
+        "tests/bench: the benchmark (`make bench`) wants an idle machine",
         "CUDA: the GPU manifest is checked against the API, not run",
         "kind and a cluster of KUBECONFIG: this run used one provider",
         "tests/examples -m torch: needs RUNWRIGHT_TORCH_PYTHON, an interpreter with torch (the node trains the same)",
