@@ -87,6 +87,9 @@ class Second:
 def second() -> Iterator[Second]:
     if reason := why_not():
         pytest.skip(reason)
+    if Path(f"/run/netns/{NAME}").exists():  # an interrupted run left it
+        Second().do("down", check=False)
+        run(["ip", "netns", "delete", NAME], check=False)
     run(["ip", "netns", "add", NAME])
     found = Second()
     try:
