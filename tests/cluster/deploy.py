@@ -15,7 +15,7 @@ OPERATOR_NAMESPACE = "runwright-system"
 TRACKING_NAMESPACE = "runwright-tracking"
 STACK = "default"
 VALUES = Path(__file__).resolve().parent / "values"
-READY_SECONDS = 180
+READY_SECONDS = 600
 
 
 def restricted_namespace(name: str) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def scaled_to_zero(kubectl: Kubectl, namespace: str, deployment: str) -> Iterato
     kubectl("-n", namespace, "scale", "deployment", deployment, "--replicas=0")
     try:
         selector = f"app.kubernetes.io/name={deployment}"
-        wait_for(f"{deployment} is away", lambda: not kubectl.objects("pods", namespace, selector), 60)
+        wait_for(f"{deployment} is away", lambda: not kubectl.objects("pods", namespace, selector), 180)
         yield
     finally:
         kubectl("-n", namespace, "scale", "deployment", deployment, "--replicas=1")

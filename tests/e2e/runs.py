@@ -47,7 +47,7 @@ class Runs:
         status: dict[str, Any] = found.get("status", {})
         return status
 
-    def until(self, name: str, holds: Callable[[dict[str, Any]], Any], timeout: float = 120) -> dict[str, Any]:
+    def until(self, name: str, holds: Callable[[dict[str, Any]], Any], timeout: float = 300) -> dict[str, Any]:
         """Wait until the status satisfies `holds`; fails early when the run ended otherwise."""
 
         def probe() -> dict[str, Any] | None:
@@ -65,11 +65,11 @@ class Runs:
         except TimeoutError as error:
             raise TimeoutError(f"{error}; status: {json.dumps(self.status(name))[:3000]}") from None
 
-    def phase(self, name: str, phase: str, timeout: float = 120) -> dict[str, Any]:
+    def phase(self, name: str, phase: str, timeout: float = 300) -> dict[str, Any]:
         """Wait for a phase."""
         return self.until(name, lambda s: s.get("phase") == phase, timeout)
 
-    def closed(self, name: str, phase: str, timeout: float = 120) -> dict[str, Any]:
+    def closed(self, name: str, phase: str, timeout: float = 300) -> dict[str, Any]:
         """Wait for a terminal phase whose records are complete."""
         return self.until(
             name,

@@ -20,10 +20,10 @@ RUNS_UNTIL_TOLD = """
 
 def delete(runs: Runs, name: str) -> None:
     runs.kubectl("-n", runs.namespace, "delete", "trun", name, "--wait=false")
-    wait_for("the pods are gone", lambda: not runs.pods(name), 60)
+    wait_for("the pods are gone", lambda: not runs.pods(name), 180)
 
 
-def killed(mlflow: MLflowView, run: str, timeout: float = 60) -> None:
+def killed(mlflow: MLflowView, run: str, timeout: float = 240) -> None:
     wait_for(f"MLflow run {run} KILLED", lambda: mlflow.run(run)["status"] == "KILLED", timeout)
 
 
@@ -57,5 +57,5 @@ async def test_a_namespace_with_runs_always_goes(kubectl: Kubectl, runs: Runs) -
     runs.phase("in-the-way", "Running")
     with deploy.scaled_to_zero(kubectl, deploy.OPERATOR_NAMESPACE, "runwright"):
         kubectl("delete", "namespace", runs.namespace, "--wait=false")
-        wait_for("the namespace is gone", lambda: not kubectl.get("namespace", runs.namespace, ""), 90)
+        wait_for("the namespace is gone", lambda: not kubectl.get("namespace", runs.namespace, ""), 240)
     kubectl.apply(deploy.restricted_namespace(runs.namespace))  # the fixture deletes it

@@ -58,7 +58,7 @@ async def test_a_second_attempt_continues_the_same_mlflow_run(runs: Runs, namesp
         sys.exit(0 if attempt == 2 else 3)
     """
     runs.apply(manifest("retries", script, retry={"maxFailures": 1, "backoffSeconds": 1}))
-    status = runs.closed("retries", "Succeeded", 180)
+    status = runs.closed("retries", "Succeeded", 400)
     assert (status["attempt"], status["failures"], status.get("disruptions", 0)) == (2, 1, 0)
     assert [a["outcome"] for a in status["attempts"]] == ["Failed", "Succeeded"]
     assert "failure" not in status
@@ -71,7 +71,7 @@ async def test_a_second_attempt_continues_the_same_mlflow_run(runs: Runs, namesp
 
 async def test_the_budget_of_failures_is_kept(runs: Runs, mlflow: MLflowView) -> None:
     runs.apply(manifest("gives-up", EXITS_3, retry={"maxFailures": 1, "backoffSeconds": 1}))
-    status = runs.closed("gives-up", "Failed", 180)
+    status = runs.closed("gives-up", "Failed", 400)
     assert (status["attempt"], status["failures"]) == (2, 2)
     assert mlflow.run(run_id(status))["status"] == "FAILED"
 

@@ -50,7 +50,7 @@ async def test_the_example_reaches_its_accuracy_and_everything_is_recorded(
     run = example("trainingrun.yaml")
     name = run["metadata"]["name"]
     runs.apply((EXAMPLES / "trainingrun.yaml").read_text())
-    status = runs.closed(name, "Succeeded", 300)
+    status = runs.closed(name, "Succeeded", 900)
 
     row = columns(kubectl, namespace, name)
     assert (row["PHASE"], row["PROGRESS"], row["ATTEMPT"]) == ("Succeeded", "100", "1")
@@ -79,7 +79,7 @@ async def test_the_example_reaches_its_accuracy_and_everything_is_recorded(
 async def test_two_nodes_under_torchrun_are_one_run(namespace: str, runs: Runs, mlflow: MLflowView) -> None:
     name = example("trainingrun-ddp.yaml")["metadata"]["name"]
     runs.apply((EXAMPLES / "trainingrun-ddp.yaml").read_text())
-    status = runs.closed(name, "Succeeded", 300)
+    status = runs.closed(name, "Succeeded", 900)
     assert float(status["objective"]["value"]) >= 0.982
     assert [r["info"]["run_id"] for r in mlflow.runs(f"{namespace}/mnist")] == [run_id(status)]
     files = mlflow.artifacts(run_id(status), "logs")
@@ -93,9 +93,9 @@ async def test_applying_the_same_manifest_again_trains_once(
     text = (EXAMPLES / "trainingrun.yaml").read_text()
     name = example("trainingrun.yaml")["metadata"]["name"]
     runs.apply(text)
-    first = runs.phase(name, "Running", 120)
+    first = runs.phase(name, "Running", 300)
     assert "unchanged" in runs.apply(text)
-    last = runs.closed(name, "Succeeded", 300)
+    last = runs.closed(name, "Succeeded", 900)
     assert "unchanged" in runs.apply(text)
     assert run_id(first) == run_id(last)
     assert len(kubectl.objects("jobs", namespace)) == 1

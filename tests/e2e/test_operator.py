@@ -40,7 +40,7 @@ async def test_killing_the_operator_changes_nothing_in_the_outcome(
     first = runs.phase("survives", "Running")
     victim = operator_pod(kubectl)
     kubectl("-n", deploy.OPERATOR_NAMESPACE, "delete", "pod", victim, "--grace-period=0", "--force")
-    status = runs.closed("survives", "Succeeded", 180)
+    status = runs.closed("survives", "Succeeded", 400)
     assert operator_pod(kubectl) != victim
     assert (status["attempt"], status.get("failures", 0), status.get("disruptions", 0)) == (1, 0, 0)
     assert run_id(first) == run_id(status)
@@ -58,7 +58,7 @@ async def test_a_new_version_with_another_pod_template_leaves_running_jobs_alone
     before = kubectl.objects("jobs", namespace)[0]
     deploy.upgrade_operator(kubectl, "--set", "clusterDomain=another.local")
     try:
-        runs.closed("stays", "Succeeded", 180)
+        runs.closed("stays", "Succeeded", 400)
         after = kubectl.objects("jobs", namespace)[0]
         assert after["metadata"]["uid"] == before["metadata"]["uid"]
         assert after["metadata"]["generation"] == before["metadata"]["generation"]
@@ -75,5 +75,5 @@ async def test_events_tell_the_story(kubectl: Kubectl, runs: Runs, namespace: st
         events = kubectl.objects("events", namespace)
         return {e["reason"] for e in events if e["involvedObject"]["kind"] == "TrainingRun"}
 
-    wait_for("three events", lambda: {"RunCreated", "Succeeded"} <= reasons(), 30)
+    wait_for("three events", lambda: {"RunCreated", "Succeeded"} <= reasons(), 120)
     assert reasons() <= {"RunCreated", "Running", "Succeeded"}

@@ -9,10 +9,10 @@ from tests.support.mlflow_view import MLflowView
 
 pytestmark = pytest.mark.e2e
 
-LOGS_FORTY_POINTS = """
+LOGS_EIGHTY_POINTS = """
     import mlflow, time
     with mlflow.start_run():
-        for step in range(1, 41):
+        for step in range(1, 81):
             mlflow.log_metric("loss", 1.0 / step, step=step)
             time.sleep(0.5)
 """
@@ -25,31 +25,31 @@ async def test_a_run_waits_without_pods_until_the_tracker_is_there(kubectl: Kube
         assert condition(status, "TrackingAvailable")["reason"] == "ServerUnreachable"
         assert status["phase"] == "Pending"
         assert runs.pods("waits") == []
-    assert runs.closed("waits", "Succeeded", 180)["attempt"] == 1
+    assert runs.closed("waits", "Succeeded", 400)["attempt"] == 1
 
 
 async def test_an_outage_in_the_middle_loses_no_point_and_is_told(kubectl: Kubectl, runs: Runs) -> None:
-    runs.apply(manifest("goes-on", LOGS_FORTY_POINTS))
+    runs.apply(manifest("goes-on", LOGS_EIGHTY_POINTS))
     runs.until("goes-on", lambda s: s.get("metrics"))
     with deploy.scaled_to_zero(kubectl, deploy.TRACKING_NAMESPACE, "mlflow"):
         runs.until("goes-on", lambda s: condition(s, "TrackingAvailable").get("status") == "False")
         # The operator stays responsive: another run is seen, and told why it waits.
         runs.apply(manifest("second", "print('hello')"))
         runs.until("second", lambda s: condition(s, "TrackingAvailable").get("reason") == "ServerUnreachable")
-    runs.until("goes-on", lambda s: condition(s, "TrackingAvailable").get("status") == "True", 120)
-    status = runs.closed("goes-on", "Succeeded", 300)
+    runs.until("goes-on", lambda s: condition(s, "TrackingAvailable").get("status") == "True", 300)
+    status = runs.closed("goes-on", "Succeeded", 600)
     assert (status["attempt"], status.get("failures", 0)) == (1, 0)
     with kubectl.port_forward(deploy.TRACKING_NAMESPACE, "service/mlflow", 5000) as port:
         view = MLflowView(f"http://127.0.0.1:{port}")
-        assert [p["step"] for p in view.history(run_id(status), "loss")] == list(range(1, 41))
+        assert [p["step"] for p in view.history(run_id(status), "loss")] == list(range(1, 81))
         assert view.run(run_id(status))["status"] == "FINISHED"
-    runs.closed("second", "Succeeded", 120)
+    runs.closed("second", "Succeeded", 300)
 
 
 async def test_a_run_that_ends_while_the_tracker_is_away_is_recorded_later(kubectl: Kubectl, runs: Runs) -> None:
     script = """
         import time
-        time.sleep(6)
+        time.sleep(25)
         print("no tracking in this script")
     """
     runs.apply(manifest("ends-alone", script))
@@ -58,7 +58,7 @@ async def test_a_run_that_ends_while_the_tracker_is_away_is_recorded_later(kubec
         status = runs.phase("ends-alone", "Succeeded")
         assert condition(status, "Complete")["status"] == "True"
         assert condition(status, "TrackingAvailable").get("reason") != "RunClosed"
-    status = runs.closed("ends-alone", "Succeeded", 120)
+    status = runs.closed("ends-alone", "Succeeded", 300)
     with kubectl.port_forward(deploy.TRACKING_NAMESPACE, "service/mlflow", 5000) as port:
         view = MLflowView(f"http://127.0.0.1:{port}")
         assert view.run(run_id(status))["status"] == "FINISHED"

@@ -20,7 +20,7 @@ POLL_SECONDS = 0.25
 T = TypeVar("T")
 
 
-def wait_for(what: str, probe: Callable[[], T | None], timeout: float = 120.0) -> T:
+def wait_for(what: str, probe: Callable[[], T | None], timeout: float = 300.0) -> T:
     """Poll `probe` until it returns something true; the last thing seen is in the error.
 
     Raises:
@@ -110,7 +110,7 @@ class Kubectl:
         command += ["port-forward", target, f"{local}:{port}"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
-            wait_for(f"port-forward to {target}", lambda: _accepts(local) or _gone(process), 30)
+            wait_for(f"port-forward to {target}", lambda: _accepts(local) or _gone(process), 90)
             yield local
         finally:
             process.terminate()
