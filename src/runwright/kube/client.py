@@ -62,6 +62,7 @@ class Client:
     async def close(self) -> None:
         """Close the connections."""
         await self._api.close()  # type: ignore[no-untyped-call]
+        await self.connection.close()
 
     async def call(
         self,

@@ -47,6 +47,7 @@ class Connection:
         self._loader = loader
         self._refresh_at = time.monotonic() + REFRESH_SECONDS
         self._refreshing = asyncio.Lock()
+        self._sessions: list[aiohttp.ClientSession] = []
 
     @classmethod
     async def open(cls) -> "Connection":
@@ -121,13 +122,26 @@ class Connection:
         return response
 
     def session(self, *middlewares: aiohttp.ClientMiddlewareType) -> aiohttp.ClientSession:
-        """Make an HTTP session with this TLS context, credentials and bound on connections; the caller closes it."""
+        """Make an HTTP session with this TLS context, credentials and bound on connections.
+
+        The caller closes it when it needs it no longer; `close` closes those that are left.
+        """
         rest = RESTClientObject(self.configuration)
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=POOL_SIZE, ssl=rest.ssl_context),
             middlewares=(self.authorize, *middlewares),
             proxy=self.configuration.proxy,
         )
+        self._sessions = [*(one for one in self._sessions if not one.closed), session]
+        return session
+
+    async def close(self) -> None:
+        """Close the sessions that are still open, and wait for the loop to let go of their sockets."""
+        for session in self._sessions:
+            await session.close()
+        # An aborted TLS connection ends in callbacks of callbacks, which a closed loop would never make.
+        for _ in range(10):
+            await asyncio.sleep(0)
 
 
 def _proxy(server: str) -> str | None:

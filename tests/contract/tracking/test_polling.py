@@ -81,8 +81,9 @@ async def test_many_runs_are_polled_in_chunks_of_one_search_each(
     monkeypatch.setattr("runwright.tracking.experiments.SEARCH_CHUNK", 50)
     enqueued: Counter[Key] = Counter()
     calls: Counter[str] = Counter()
-    # Long intervals: one poll and no second one while we count.
-    settings = replace(FAST, poll=replace(FAST.poll, few_seconds=60, many_seconds=60))
+    # Long intervals: one poll and no second one while we count. 120 runs at once are slow to make.
+    patient = replace(FAST.client, total_seconds=60.0)
+    settings = replace(FAST, client=patient, poll=replace(FAST.poll, few_seconds=60, many_seconds=60))
     registry = registries(
         lambda key: enqueued.update([key]), settings=settings, on_request=lambda call: calls.update([call])
     )
