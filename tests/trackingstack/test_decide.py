@@ -2,8 +2,8 @@ from typing import Any
 
 from runwright.apis.v1alpha1 import TrackingStack, TrackingStackStatus
 from runwright.trackingstack.decide import next_status
+from tests.test_conditions import computed
 from tests.trainingrun.samples import NOW, ago
-from tests.trainingrun.test_conditions import computed
 
 URI = "http://mlflow.tracking:5000/"
 

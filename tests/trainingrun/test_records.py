@@ -4,9 +4,9 @@ import yaml
 from runwright.apis.v1alpha1 import Phase, TrainingRun, TrainingRunStatus
 from runwright.errors import InvalidObjectError
 from runwright.ports import TrackingServer
+from runwright.stored import parse
 from runwright.trainingrun import records
 from runwright.trainingrun.manifests import spec_hash
-from runwright.trainingrun.parse import parse
 from tests.trainingrun.samples import NOW, OPTIONS, RUNNING, SERVER, condition, run
 
 SHARED = TrackingServer("http://mlflow:5000", shared=True)
@@ -103,9 +103,9 @@ def test_phases_have_their_mlflow_state(phase: Phase, reason: str, state: str) -
 
 def test_an_object_that_does_not_parse_names_the_field_and_the_remedy() -> None:
     with pytest.raises(InvalidObjectError, match=r"^spec\.image: Field required; delete the TrainingRun"):
-        parse({"metadata": {"name": "a"}, "spec": {}})
+        parse(TrainingRun, {"metadata": {"name": "a"}, "spec": {}})
 
 
 def test_fields_of_a_newer_version_are_ignored() -> None:
     body = {"metadata": {"name": "a", "newer": 1}, "spec": {"image": "x", "newer": 1}, "status": {"newer": 1}}
-    assert parse(body).spec.image == "x"
+    assert parse(TrainingRun, body).spec.image == "x"

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from pydantic import ValidationError
-
 from runwright.apis.v1alpha1 import TrackingStack
-from runwright.errors import InvalidObjectError, RefusedError, TrackerUnavailableError
+from runwright.errors import RefusedError, TrackerUnavailableError
 from runwright.names import API_VERSION
-from runwright.ports import Cluster, Json, Key, Kind, Tracker, Trackers, TrackingServer
+from runwright.ports import Cluster, Key, Kind, Tracker, Trackers, TrackingServer
+from runwright.stored import parse
 from runwright.trackingstack.decide import next_status
 
 LOOK_AGAIN: Final = 30.0
@@ -52,7 +51,7 @@ class TrackingStackReconciler:
         body = self._cluster.cached(Kind.TRACKING_STACK, key)
         if body is None or "deletionTimestamp" in body["metadata"]:
             return None
-        stack = _parse(body)
+        stack = parse(TrackingStack, body)
         external = stack.spec.server.external
         uri = external.tracking_uri.rstrip("/")
         problem = await _problem(self._trackers(TrackingServer(uri, (external.ui_url or "").rstrip("/"))))
@@ -79,12 +78,3 @@ async def _problem(tracker: Tracker) -> str:
     except (TrackerUnavailableError, RefusedError) as error:
         return str(error)
     return ""
-
-
-def _parse(body: Json) -> TrackingStack:
-    try:
-        return TrackingStack.from_dict(body)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InvalidObjectError(f"{field}: {first['msg']}; correct the TrackingStack") from error

@@ -1,5 +1,6 @@
 """Carries out a plan's actions in order. Each may be repeated: after a crash the same plan comes again."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
@@ -38,6 +39,10 @@ TAIL_LINES: Final = 40
 TAIL_BYTES: Final = 2048
 LOG_BYTES: Final = 16 * 2**20
 """Longest log kept per pod; of a longer one the beginning."""
+LOGS_AT_ONCE: Final = 4
+"""Silent nodes cost one time-out together; more at once would cost memory (`LOG_BYTES` each)."""
+LOGS_SECONDS: Final = 30.0
+"""After so long no further logs are begun: the worker must come back before it counts as hung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +168,30 @@ async def _upload_logs(
     """Store the logs of pods that have begun, each once per process."""
     stored = hands.memory.uploaded.setdefault(run.metadata.uid, set())
     waiting = [p for p in pods if p.uid not in stored and p.started is not None]
-    for pod in waiting:
-        try:
-            text = await hands.cluster.pod_log(Key(run.metadata.namespace, pod.name), limit_bytes=LOG_BYTES)
-        except (RefusedError, ClusterUnavailableError) as error:
-            # Of a node that is gone or silent the API server answers 5xx or nothing: the run must go on all the same.
-            log.warning("No log of pod %s: %s", pod.name, error)
-            continue
-        path = f"logs/attempt-{pod.attempt}/node-{pod.index}.log"
-        await tracker.upload(_identified(run, run_id), path, text.encode())
-        if pod.over:
-            stored.add(pod.uid)
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + LOGS_SECONDS
+    for first in range(0, len(waiting), LOGS_AT_ONCE):
+        if loop.time() > give_up:
+            log.warning("No logs of %d more pods: their nodes answer too slowly", len(waiting) - first)
+            return
+        some = waiting[first : first + LOGS_AT_ONCE]
+        texts = await asyncio.gather(*(_log(hands.cluster, Key(run.metadata.namespace, p.name)) for p in some))
+        for pod, text in zip(some, texts, strict=True):
+            if text is None:
+                continue
+            path = f"logs/attempt-{pod.attempt}/node-{pod.index}.log"
+            await tracker.upload(_identified(run, run_id), path, text.encode())
+            if pod.over:
+                stored.add(pod.uid)
+
+
+async def _log(cluster: Cluster, pod: Key) -> str | None:
+    """Read a log; None when its node is gone or silent (5xx or no answer): the run must go on all the same."""
+    try:
+        return await cluster.pod_log(pod, limit_bytes=LOG_BYTES)
+    except (RefusedError, ClusterUnavailableError) as error:
+        log.warning("No log of pod %s: %s", pod.name, error)
+        return None
 
 
 async def _close(action: CloseRun, run: TrainingRun, hands: Hands, tracker: Tracker, outcome: Outcome) -> Outcome:

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from runwright.apis.v1alpha1 import TrainingRunStatus
+from runwright.apis.v1alpha1 import TrainingRun, TrainingRunStatus
 from runwright.errors import InvalidObjectError, RefusedError, TransientError
 from runwright.names import TAG_REASON
 from runwright.ports import Cluster, Json, Key, Kind, OrphanVerdict, RunStatus, TrackedRun, Trackers
+from runwright.stored import parse
 from runwright.trainingrun import records
 from runwright.trainingrun.memory import Memory
 from runwright.trainingrun.observe import find_server
 from runwright.trainingrun.observed import JobView, PodView
 from runwright.trainingrun.options import Options
-from runwright.trainingrun.parse import parse
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ async def _close(
 ) -> bool:
     """Write the terminal state: what the run came to, else KILLED; False when it must be tried again."""
     try:
-        run = parse(body)
+        run = parse(TrainingRun, body)
     except InvalidObjectError as error:
         log.warning("the sweeper closes the MLflow run of a deleted TrainingRun that does not parse: %s", error)
         return True

@@ -9,6 +9,7 @@ from runwright.apis.v1alpha1 import TrainingRun, TrainingRunStatus
 from runwright.errors import ConflictError
 from runwright.names import API_VERSION, TAG_NAME, TAG_NAMESPACE, TAG_UID
 from runwright.ports import Cluster, Json, Key, Kind, OrphanVerdict, TrackedRun, Trackers
+from runwright.stored import parse
 from runwright.trainingrun import orphans, records
 from runwright.trainingrun.act import Hands, act
 from runwright.trainingrun.decide import decide
@@ -17,7 +18,6 @@ from runwright.trainingrun.notes import notes
 from runwright.trainingrun.observe import observe
 from runwright.trainingrun.observed import JobView
 from runwright.trainingrun.options import Options
-from runwright.trainingrun.parse import parse
 from runwright.trainingrun.plan import Create, Marked, Plan
 from runwright.trainingrun.status import Step, next_status
 
@@ -77,7 +77,7 @@ class TrainingRunReconciler:
 
     async def _step(self, body: Json) -> tuple[Json, float | None]:
         """One round; the second value is 0 when another should follow at once."""
-        run, now = parse(body), self._clock()
+        run, now = parse(TrainingRun, body), self._clock()
         seen = await observe(run, self._cluster, self._trackers, self._memory, self._options, now)
         plan = decide(run, seen, self._options, now)
         await self._still_there(run, plan)
@@ -145,7 +145,9 @@ class TrainingRunReconciler:
         body = await self._cluster.get(Kind.TRAINING_RUN, key)
         if body is not None and body["metadata"]["uid"] == uid:
             news = before is None or before["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]
-            return orphans.judge(tracked, parse(body).status, news=news, busy=orphans.pods_remain(uid, self._cluster))
+            return orphans.judge(
+                tracked, parse(TrainingRun, body).status, news=news, busy=orphans.pods_remain(uid, self._cluster)
+            )
         if orphans.pods_remain(uid, self._cluster):
             return "wait"
         return tracked.status if tracked.status != "RUNNING" else "KILLED"

@@ -11,9 +11,10 @@ from runwright.apis.v1alpha1.trainingrun_status import (
     Resolved,
     TrackingStatus,
 )
+from runwright.conditions import MESSAGE_LIMIT, Says, merge
 from runwright.ports import TrackingServer
 from runwright.trainingrun import manifests, measures, records
-from runwright.trainingrun.conditions import MESSAGE_LIMIT, Says, kstatus, merge
+from runwright.trainingrun.conditions import kstatus
 from runwright.trainingrun.environment import job_name
 from runwright.trainingrun.observed import Observed, PodView, Problem
 from runwright.trainingrun.options import Options

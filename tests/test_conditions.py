@@ -5,7 +5,8 @@ from typing import Any, get_args
 import pytest
 
 from runwright.apis.v1alpha1 import Condition, Phase
-from runwright.trainingrun.conditions import ORDER, Says, as_reason, kstatus, merge
+from runwright.conditions import ORDER, Says, as_reason, merge
+from runwright.trainingrun.conditions import kstatus
 from tests.trainingrun.samples import NOW, ago, condition
 
 
