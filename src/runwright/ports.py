@@ -39,6 +39,11 @@ class Kind(Enum):
     CONFIG_MAP = ("/api/v1", "configmaps", "ConfigMap")
     EVENT = ("/api/v1", "events", "Event")
     LEASE = ("/apis/coordination.k8s.io/v1", "leases", "Lease")
+    SECRET = ("/api/v1", "secrets", "Secret")
+    VOLUME_CLAIM = ("/api/v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+    STATEFUL_SET = ("/apis/apps/v1", "statefulsets", "StatefulSet")
+    DEPLOYMENT = ("/apis/apps/v1", "deployments", "Deployment")
+    CRON_JOB = ("/apis/batch/v1", "cronjobs", "CronJob")
     NAMESPACE = ("/api/v1", "namespaces", "Namespace")
 
     @property
@@ -110,6 +115,71 @@ class Cluster(Protocol):
         """Post an Event that regards `obj`; failures are logged, not raised."""
 
 
+class StackCluster(Cluster, Protocol):
+    """What only the reconciler of TrackingStacks needs besides."""
+
+    async def select(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Sequence[Json]:
+        """Read live the objects of a namespace that have all these labels."""
+
+    async def patch(self, kind: Kind, key: Key, change: Json) -> Json:
+        """JSON merge patch; ``metadata.uid`` or ``metadata.resourceVersion`` in `change` is a fence.
+
+        Raises:
+            ConflictError: the fence did not hold.
+        """
+
+    async def orphan(self, kind: Kind, key: Key, *, uid: str) -> None:
+        """DELETE with ``propagationPolicy: Orphan``: dependents stay; absent or another uid is success."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedRelease:
+    """A Helm release as it should be."""
+
+    key: Key
+    """Namespace and name of the release."""
+    chart: str
+    """Name of one of the project's charts: ``postgresql``, ``object-store``, ``mlflow``."""
+    values: Json
+    """The chart's values."""
+    owner: Json
+    """ownerReference (of the TrackingStack) that Helm's own records of the release get."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A Helm release as Helm recorded it last."""
+
+    chart: str
+    version: str
+    """Version of the chart."""
+    app_version: str
+    revision: int
+    state: str
+    """Helm's word: deployed, failed, superseded, pending-install, pending-upgrade, pending-rollback, uninstalled."""
+    description: str
+    """Helm's message; of a failed one, why."""
+    current: bool
+    """Whether it was made of the very chart and values that are wanted now, and ended well."""
+
+
+class Releases(Protocol):
+    """Helm. Every call raises `ClusterUnavailableError` (retry) or `RefusedError` (do not)."""
+
+    async def find(self, wanted: WantedRelease) -> Release | None:
+        """Read the last record of the release; None when there is none."""
+
+    async def install(self, wanted: WantedRelease) -> Release:
+        """Install or upgrade; does not wait for pods. A record left pending by a helm that was killed is healed first.
+
+        Raises:
+            RefusedError: helm or the API server refused; the message is helm's own, in one line.
+        """
+
+    async def drift(self, wanted: WantedRelease) -> Sequence[str]:
+        """Name what of the release's manifest is absent from the cluster or was edited: ``Deployment a-mlflow``."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrackingServer:
     """Where a TrackingStack's MLflow answers: identifies a `Tracker`."""
@@ -121,6 +191,12 @@ class TrackingServer:
     shared: bool = False
     """True for the operator's default stack when a namespace other than its own uses it: experiments get the
     namespace as prefix."""
+    operator_secret: Key | None = None
+    """Secret (username, password) that the operator logs in with; None: the server asks for no login."""
+    client_secret: str = ""
+    """Name of the Secret (username, password) in the run's namespace that training pods log in with."""
+    ca_bundle: str = ""
+    """Authorities (PEM) to trust instead of the system's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ class Client:
         """Send one request and return the answer's body.
 
         Args:
-            verb: Kubernetes verb: get, list, create, update, delete, apply.
+            verb: Kubernetes verb: get, list, create, update, delete, patch (JSON merge patch), apply (server-side).
             path: Path below the server's address.
             resource: Plural name, for metrics and messages.
             query: Query parameters.
@@ -193,6 +193,7 @@ _METHODS: Final[Mapping[str, tuple[str, str]]] = {
     "delete": ("DELETE", "application/json"),
     # The charset keeps the official client from writing the body as JSON; the server cuts it off.
     "apply": ("PATCH", "application/apply-patch+yaml; charset=utf-8"),
+    "patch": ("PATCH", "application/merge-patch+json"),
 }
 
 

@@ -1,7 +1,7 @@
 """`ports.Cluster` over the API server: reads from the cache, live reads, and writes whose answers feed the cache."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from runwright.errors import ClusterUnavailableError, ConflictError, RefusedError
 from runwright.kube.cache import Cache, version_of
@@ -91,13 +91,35 @@ class KubeCluster:
         self._learn(kind, answer)
         return answer
 
+    async def select(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Sequence[Json]:
+        """Read live the objects of a namespace that have all these labels."""
+        selector = ",".join(f"{name}={value}" for name, value in labels.items())
+        pages = self._client.pages(kind, namespace=namespace, label_selector=selector)
+        return [obj async for page in pages for obj in page["items"]]
+
+    async def patch(self, kind: Kind, key: Key, change: Json) -> Json:
+        """JSON merge patch; the answer enters the cache."""
+        self._fence()
+        answer = await self._client.json(
+            "patch", item(kind, key), resource=kind.plural, query={"fieldManager": FIELD_MANAGER}, body=change
+        )
+        self._learn(kind, answer)
+        return answer
+
     async def delete(self, kind: Kind, key: Key, *, uid: str) -> None:
         """DELETE in the background with a uid precondition; absent or another uid is success."""
+        await self._delete(kind, key, uid, "Background")
+
+    async def orphan(self, kind: Kind, key: Key, *, uid: str) -> None:
+        """DELETE that leaves the dependents."""
+        await self._delete(kind, key, uid, "Orphan")
+
+    async def _delete(self, kind: Kind, key: Key, uid: str, propagation: str) -> None:
         self._fence()
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "propagationPolicy": "Background",
+            "propagationPolicy": propagation,
             "preconditions": {"uid": uid},
         }
         try:

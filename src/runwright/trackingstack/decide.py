@@ -20,7 +20,8 @@ def next_status(stack: TrackingStack, problem: str, now: datetime) -> TrackingSt
         problem: Why the server does not answer; ``""`` when it does.
         now: Transition time of what changes.
     """
-    server = stack.spec.server.external
+    server = stack.spec.server.external if stack.spec.server else None
+    assert server is not None  # noqa: S101  # managed stacks come next
     reason = UNREACHABLE if problem else READY
     says = Says("False" if problem else "True", reason, problem)
     wanted = {

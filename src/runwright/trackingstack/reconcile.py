@@ -52,7 +52,9 @@ class TrackingStackReconciler:
         if body is None or "deletionTimestamp" in body["metadata"]:
             return None
         stack = parse(TrackingStack, body)
-        external = stack.spec.server.external
+        external = stack.spec.server.external if stack.spec.server else None
+        if external is None:
+            return None  # managed stacks come next
         uri = external.tracking_uri.rstrip("/")
         problem = await _problem(self._trackers(TrackingServer(uri, (external.ui_url or "").rstrip("/"))))
         status = next_status(stack, problem, self._clock())
