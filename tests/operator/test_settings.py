@@ -31,6 +31,9 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "RUNWRIGHT_LOG_TAIL": "false",
             "RUNWRIGHT_CLUSTER_DOMAIN": "example.org",
             "RUNWRIGHT_TRACKING": "off",
+            "RUNWRIGHT_STACK_NAMESPACES": "ops,stacks",
+            "RUNWRIGHT_STACK_DEFAULTS": "/etc/stacks.yaml",
+            "RUNWRIGHT_DEFAULT_STACK_FILE": "/etc/default.yaml",
         },
         tmp_path / "absent",
     )
@@ -45,6 +48,9 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     assert not settings.log_tail
     assert settings.cluster_domain == "example.org"
     assert not settings.tracking
+    assert settings.stack_namespaces == ("ops", "stacks")
+    assert settings.stack_defaults == Path("/etc/stacks.yaml")
+    assert settings.default_stack_file == Path("/etc/default.yaml")
 
 
 def test_in_a_pod_the_lease_is_in_its_own_namespace(tmp_path: Path) -> None:
@@ -70,6 +76,9 @@ def test_in_a_pod_the_lease_is_in_its_own_namespace(tmp_path: Path) -> None:
         ("RUNWRIGHT_LOG_TAIL", "maybe"),
         ("RUNWRIGHT_CLUSTER_DOMAIN", "cluster local"),
         ("RUNWRIGHT_TRACKING", "half"),
+        ("RUNWRIGHT_STACK_NAMESPACES", "ops;stacks"),
+        ("RUNWRIGHT_STACK_DEFAULTS", "stacks.yaml"),
+        ("RUNWRIGHT_DEFAULT_STACK_FILE", "~/default.yaml"),
     ],
 )
 def test_a_malformed_variable_is_named_with_its_value_and_what_it_must_be(

@@ -47,6 +47,12 @@ class Settings:
     """RUNWRIGHT_CLUSTER_DOMAIN: DNS domain of the cluster."""
     tracking: bool = True
     """RUNWRIGHT_TRACKING=on|off; off: runs without any tracker, for benchmarks."""
+    stack_namespaces: tuple[str, ...] = ()
+    """RUNWRIGHT_STACK_NAMESPACES=a,b: where TrackingStacks may be made; empty: only external ones work."""
+    stack_defaults: Path | None = None
+    """RUNWRIGHT_STACK_DEFAULTS: YAML file of chart values below what a TrackingStack says; see `stack_defaults.read`."""
+    default_stack_file: Path | None = None
+    """RUNWRIGHT_DEFAULT_STACK_FILE: manifest of the TrackingStack that the operator itself keeps; see `default_stack`."""
 
 
 def read(environ: Mapping[str, str] = os.environ, namespace_file: Path = NAMESPACE_FILE) -> Settings:
@@ -131,6 +137,13 @@ def _domain(value: str) -> str:
     return value
 
 
+def _file(value: str) -> Path:
+    path = Path(value)
+    if not path.is_absolute():
+        raise ValueError("must be the absolute path of a file")
+    return path
+
+
 _PARSERS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "RUNWRIGHT_DEFAULT_STACK": ("default_stack", _key),
     "RUNWRIGHT_WATCH_NAMESPACES": ("watch_namespaces", _namespaces),
@@ -143,4 +156,7 @@ _PARSERS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "RUNWRIGHT_LOG_TAIL": ("log_tail", _flag),
     "RUNWRIGHT_CLUSTER_DOMAIN": ("cluster_domain", _domain),
     "RUNWRIGHT_TRACKING": ("tracking", _flag),
+    "RUNWRIGHT_STACK_NAMESPACES": ("stack_namespaces", _namespaces),
+    "RUNWRIGHT_STACK_DEFAULTS": ("stack_defaults", _file),
+    "RUNWRIGHT_DEFAULT_STACK_FILE": ("default_stack_file", _file),
 }
