@@ -41,5 +41,5 @@ def test_what_cannot_be_meant_is_refused_in_one_line(text: str, said: str, tmp_p
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="RUNWRIGHT_STACK_DEFAULTS=.*absent"):
+    with pytest.raises(ConfigurationError, match=r"RUNWRIGHT_STACK_DEFAULTS=.*absent"):
         stack_defaults.read(tmp_path / "absent")

@@ -50,9 +50,9 @@ class Settings:
     stack_namespaces: tuple[str, ...] = ()
     """RUNWRIGHT_STACK_NAMESPACES=a,b: where TrackingStacks may be made; empty: only external ones work."""
     stack_defaults: Path | None = None
-    """RUNWRIGHT_STACK_DEFAULTS: YAML file of chart values below what a TrackingStack says; see `stack_defaults.read`."""
+    """RUNWRIGHT_STACK_DEFAULTS: YAML file of chart values that lie below what a TrackingStack says."""
     default_stack_file: Path | None = None
-    """RUNWRIGHT_DEFAULT_STACK_FILE: manifest of the TrackingStack that the operator itself keeps; see `default_stack`."""
+    """RUNWRIGHT_DEFAULT_STACK_FILE: manifest of the TrackingStack that the operator itself keeps."""
 
 
 def read(environ: Mapping[str, str] = os.environ, namespace_file: Path = NAMESPACE_FILE) -> Settings:
