@@ -155,9 +155,25 @@ def test_columns_and_selectable_fields_point_at_fields_that_exist(model: crd.Kin
         assert head + rest.partition("]")[2] in known, path
 
 
-def test_only_training_runs_are_fixed_at_creation() -> None:
-    assert "oldSelf" in str(schema_of(TrainingRun)["properties"]["spec"])
-    assert "oldSelf" not in str(schema_of(TrackingStack))
+def rules_of(model: crd.Kind) -> set[tuple[str, str | None]]:
+    """Where the kind's transition rules stand: the node, and the field that the refusal names."""
+    return {
+        (path, rule.get("fieldPath"))
+        for path, node in walk(schema_of(model))
+        for rule in node.get("x-kubernetes-validations", [])
+        if "oldSelf" in rule["rule"]
+    }
+
+
+def test_what_is_fixed_at_creation() -> None:
+    assert (".spec", ".image") in rules_of(TrainingRun)
+    assert rules_of(TrackingStack) == {
+        (".spec", ".server.external"),
+        (".spec", ".postgresql"),
+        (".spec", ".objectStore"),
+        (".spec.postgresql.storage", None),
+        (".spec.objectStore.storage", None),
+    }
 
 
 def test_committed_files_are_up_to_date() -> None:

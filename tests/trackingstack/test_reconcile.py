@@ -106,7 +106,9 @@ async def test_an_address_is_the_same_with_and_without_a_slash() -> None:
 
 async def test_a_stack_that_does_not_parse_names_the_field() -> None:
     stage = Stage()
-    stage.world.update(Kind.TRACKING_STACK, KEY, lambda new: new.update(spec={}))
+    stage.world.update(Kind.TRACKING_STACK, KEY, lambda new: new.update(spec={"server": {"external": {}}}))
     stage.learn()
-    with pytest.raises(InvalidObjectError, match=r"^spec\.server: Field required; correct the TrackingStack"):
+    with pytest.raises(
+        InvalidObjectError, match=r"^spec\.server\.external\.trackingUri: Field required; correct the TrackingStack"
+    ):
         await stage.reconciler.reconcile(KEY)
