@@ -15,6 +15,7 @@ def test_defaults_need_no_variable(tmp_path: Path) -> None:
     assert settings.lease_namespace == "runwright-system"
     assert settings.tracking
     assert settings.default_stack is None
+    assert (settings.helm, settings.charts) == ("helm", Path("/opt/runwright/charts"))
 
 
 def test_every_variable_is_read(tmp_path: Path) -> None:
@@ -33,6 +34,8 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "RUNWRIGHT_TRACKING": "off",
             "RUNWRIGHT_STACK_NAMESPACES": "ops,stacks",
             "RUNWRIGHT_STACK_DEFAULTS": "/etc/stacks.yaml",
+            "RUNWRIGHT_HELM": "/usr/local/bin/helm",
+            "RUNWRIGHT_CHARTS": "charts",
             "RUNWRIGHT_DEFAULT_STACK_FILE": "/etc/default.yaml",
         },
         tmp_path / "absent",
@@ -47,6 +50,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     assert settings.http_port == 0
     assert not settings.log_tail
     assert settings.cluster_domain == "example.org"
+    assert (settings.helm, settings.charts) == ("/usr/local/bin/helm", Path("charts"))
     assert not settings.tracking
     assert settings.stack_namespaces == ("ops", "stacks")
     assert settings.stack_defaults == Path("/etc/stacks.yaml")

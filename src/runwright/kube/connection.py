@@ -37,9 +37,13 @@ class Connection:
 
     Attributes:
         configuration: The official client's configuration; its token is refreshed in place.
+        kubeconfig: Path, or paths as in ``KUBECONFIG``, that it was read from; empty for a pod's ServiceAccount.
     """
 
-    def __init__(self, configuration: Configuration, loader: KubeConfigLoader | None = None) -> None:
+    def __init__(
+        self, configuration: Configuration, loader: KubeConfigLoader | None = None, kubeconfig: str = ""
+    ) -> None:
+        self.kubeconfig = kubeconfig
         # Looked up once: aiohttp, told to trust the environment, asks it in a thread at every request.
         configuration.proxy = configuration.proxy or _proxy(str(configuration.host))
         configuration.client_session_kwargs = {"trust_env": False, "middlewares": (self.authorize,)}
@@ -82,7 +86,7 @@ class Connection:
             raise ConfigurationError(
                 f"The kubeconfig {where} cannot be used: {error}; correct it, or set KUBECONFIG to another"
             ) from error
-        return cls(configuration, loader)
+        return cls(configuration, loader, _expanded(where))
 
     @property
     def server(self) -> str:
@@ -152,5 +156,9 @@ def _proxy(server: str) -> str | None:
     return urllib.request.getproxies().get(url.scheme)
 
 
+def _expanded(paths: str) -> str:
+    return os.pathsep.join(str(Path(part).expanduser()) for part in paths.split(os.pathsep) if part)
+
+
 def _exists(paths: str) -> bool:
-    return any(Path(part).expanduser().exists() for part in paths.split(os.pathsep) if part)
+    return any(Path(part).exists() for part in _expanded(paths).split(os.pathsep) if part)

@@ -51,6 +51,10 @@ class Settings:
     """RUNWRIGHT_STACK_NAMESPACES=a,b: where TrackingStacks may be made; empty: only external ones work."""
     stack_defaults: Path | None = None
     """RUNWRIGHT_STACK_DEFAULTS: YAML file of chart values that lie below what a TrackingStack says."""
+    helm: str = "helm"
+    """RUNWRIGHT_HELM: the helm binary (version 4), a path or a name on PATH."""
+    charts: Path = Path("/opt/runwright/charts")
+    """RUNWRIGHT_CHARTS: folder of the charts postgresql, object-store and mlflow."""
     default_stack_file: Path | None = None
     """RUNWRIGHT_DEFAULT_STACK_FILE: manifest of the TrackingStack that the operator itself keeps."""
 
@@ -158,5 +162,7 @@ _PARSERS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "RUNWRIGHT_TRACKING": ("tracking", _flag),
     "RUNWRIGHT_STACK_NAMESPACES": ("stack_namespaces", _namespaces),
     "RUNWRIGHT_STACK_DEFAULTS": ("stack_defaults", _file),
+    "RUNWRIGHT_HELM": ("helm", str),
+    "RUNWRIGHT_CHARTS": ("charts", Path),
     "RUNWRIGHT_DEFAULT_STACK_FILE": ("default_stack_file", _file),
 }

@@ -1,0 +1,1 @@
+"""Helm: runs the binary to install and upgrade, reads its records straight from the API server."""
