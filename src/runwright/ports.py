@@ -196,7 +196,7 @@ class TrackingServer:
     client_secret: str = ""
     """Name of the Secret (username, password) in the run's namespace that training pods log in with."""
     ca_bundle: str = ""
-    """Authorities (PEM) to trust instead of the system's."""
+    """Authorities (PEM) to trust; the operator trusts the system's besides, the pods' MLflow client only these."""
 
 
 @dataclass(frozen=True, slots=True)

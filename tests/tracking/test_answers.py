@@ -30,7 +30,7 @@ def test_a_good_answer_is_its_object() -> None:
         (500, b"<html>", "answers HTTP 500: see", True, False),
         (429, {}, "HTTP 429", True, False),
         (403, b"Invalid Host header - possible DNS rebinding attack detected", "--allowed-hosts", False, True),
-        (401, b"You are not authenticated.", "use a trackingUri that answers", False, True),
+        (401, b"You are not authenticated.", "asks for a login (HTTP 401): name the Secret", False, True),
         (404, b"<!doctype html>\n<title>404", "check trackingUri", False, True),
         (405, b"<!doctype html>", "check trackingUri", False, True),
         (200, b"<html>a login page", "check trackingUri", False, True),
@@ -52,6 +52,19 @@ def test_refusals_carry_status_code_and_words(status: int) -> None:
     ) as raised:
         parsed(status, {"error_code": "SOME_CODE", "message": "the first line\n[SQL: SELECT secrets]"})
     assert (raised.value.status, raised.value.code) == (status, "SOME_CODE")
+
+
+def test_a_login_that_is_not_accepted_names_its_secret() -> None:
+    with pytest.raises(answers.BadAnswerError, match=r"of Secret tracking/login \(HTTP 401\)") as raised:
+        answers.parsed(SERVER, "mlflow:5000", "runs/get", 401, "", b"", login="tracking/login")
+    assert raised.value.everywhere
+
+
+@pytest.mark.parametrize(("login", "who"), [("tracking/login", "the user of Secret tracking/login"), ("", "operator")])
+def test_a_missing_permission_is_a_refusal(login: str, who: str) -> None:
+    with pytest.raises(answers.MLflowRefusedError, match=f"{who} has no permission for it; make it an admin") as raised:
+        answers.parsed(SERVER, "mlflow:5000", "runs/get", 403, "", b"Permission denied", login=login)
+    assert (raised.value.status, raised.value.code) == (403, "PERMISSION_DENIED")
 
 
 @given(st.integers(100, 599), st.binary(max_size=200), st.text(max_size=20))

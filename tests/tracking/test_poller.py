@@ -21,7 +21,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 async def tracker() -> AsyncIterator[MLflowTracker]:
-    made = MLflowTracker("http://mlflow.invalid")
+    made = MLflowTracker(TrackingServer("http://mlflow.invalid"))
     yield made
     await made.aclose()
 
@@ -90,8 +90,8 @@ async def test_one_tracker_per_server_until_it_is_discarded() -> None:
     assert registry(TrackingServer("http://mlflow.invalid/", shared=True)) is first
     assert registry(TrackingServer("http://other.invalid")) is not first
     assert 0 <= registry.oldest_beat_seconds < 30
-    await registry.discard("http://mlflow.invalid")
-    await registry.discard("http://never.invalid")
+    await registry.discard(TrackingServer("http://mlflow.invalid"))
+    await registry.discard(TrackingServer("http://never.invalid"))
     assert registry(TrackingServer("http://mlflow.invalid")) is not first
     before = asyncio.all_tasks()
     await registry.aclose()

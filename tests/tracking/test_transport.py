@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from runwright.errors import RefusedError, TrackerUnavailableError
+from runwright.ports import TrackingServer
 from runwright.tracking import transport as module
 from runwright.tracking.breaker import BreakerSettings, State
 from runwright.tracking.transport import ClientSettings, Transport
@@ -72,7 +73,9 @@ async def server() -> AsyncIterator[Server]:
 @pytest.fixture
 async def transport(server: Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Transport]:
     monkeypatch.setattr(module, "RETRY_SECONDS", (0.001, 0.001))
-    made = Transport(server.uri, ClientSettings(total_seconds=0.3, breaker=BreakerSettings(first_seconds=60)))
+    made = Transport(
+        TrackingServer(server.uri), ClientSettings(total_seconds=0.3, breaker=BreakerSettings(first_seconds=60))
+    )
     yield made
     await made.aclose()
 
@@ -169,7 +172,7 @@ async def test_no_more_calls_are_under_way_than_the_server_takes(server: Server)
         return await ok(request)
 
     server.script = [count]
-    limited = Transport(server.uri, ClientSettings(concurrency=3))
+    limited = Transport(TrackingServer(server.uri), ClientSettings(concurrency=3))
     await asyncio.gather(*(limited.call("POST", "runs/create") for _ in range(30)))
     await limited.aclose()
     assert most == 3
@@ -184,7 +187,7 @@ async def test_reads_do_not_queue_behind_writes(server: Server) -> None:
         return await ok(request)
 
     server.script = [slow_writes]
-    transport = Transport(server.uri, ClientSettings(concurrency=2))
+    transport = Transport(TrackingServer(server.uri), ClientSettings(concurrency=2))
     writes = [asyncio.create_task(transport.call("POST", "runs/create")) for _ in range(10)]
     assert await transport.call("POST", "runs/search") == {"fine": True}
     gate.set()
@@ -195,11 +198,11 @@ async def test_reads_do_not_queue_behind_writes(server: Server) -> None:
 @pytest.mark.parametrize("uri", ["mlflow:5000", "ftp://mlflow", "", "http://", "sqlite:///x.db", "http://a:b:c"])
 async def test_a_uri_that_is_none_is_refused(uri: str) -> None:
     with pytest.raises(RefusedError, match="is not an http"):
-        Transport(uri, ClientSettings())
+        Transport(TrackingServer(uri), ClientSettings())
 
 
 async def test_names_that_do_not_resolve_and_credentials_in_uris() -> None:
-    transport = Transport("http://user:secret@mlflow.invalid:5000/", ClientSettings())
+    transport = Transport(TrackingServer("http://user:secret@mlflow.invalid:5000/"), ClientSettings())
     with pytest.raises(TrackerUnavailableError) as raised:
         await transport.call("GET", "runs/get", repeatable=False)
     await transport.aclose()

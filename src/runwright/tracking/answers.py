@@ -9,6 +9,8 @@ ALREADY_EXISTS: Final = "RESOURCE_ALREADY_EXISTS"
 DOES_NOT_EXIST: Final = "RESOURCE_DOES_NOT_EXIST"
 RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses that MLflow's own client retries (mlflow.utils.request_utils)."""
+PERMISSION_DENIED: Final = "Permission denied"
+"""The whole body of a 403 of MLflow's basic-auth app (mlflow.server.auth.make_forbidden_response)."""
 _SHOWN: Final = 300
 
 
@@ -38,7 +40,9 @@ class BadAnswerError(TrackerUnavailableError):
         self.everywhere = everywhere
 
 
-def parsed(server: str, host: str, call: str, status: int, location: str, body: bytes) -> dict[str, Any]:
+def parsed(
+    server: str, host: str, call: str, status: int, location: str, body: bytes, *, login: str = ""
+) -> dict[str, Any]:
     """Return the JSON object of a good answer.
 
     Args:
@@ -48,6 +52,7 @@ def parsed(server: str, host: str, call: str, status: int, location: str, body: 
         status: HTTP status code.
         location: The Location header of a redirect, or "".
         body: The answer's body.
+        login: The Secret whose credentials were sent; "" when none were.
 
     Raises:
         BadAnswerError: worth another try later, with the same request.
@@ -81,12 +86,11 @@ def parsed(server: str, host: str, call: str, status: int, location: str, body: 
             everywhere=True,
         )
     if status == 401:  # noqa: PLR2004 -- as above
-        raise BadAnswerError(
-            f"MLflow at {server} asks for credentials (HTTP 401), which a TrackingStack cannot hold: use a trackingUri "
-            "that answers the operator and the training pods without",
-            retry=False,
-            everywhere=True,
-        )
+        raise BadAnswerError(_no_login(server, login), retry=False, everywhere=True)
+    if status == 403 and content is None and message == PERMISSION_DENIED:  # noqa: PLR2004 -- as above
+        user = f"the user of Secret {login} has" if login else "the operator has"
+        told = f"{user} no permission for it; make it an administrator of that MLflow server"
+        raise MLflowRefusedError(f"MLflow refused {call}: {told}", status=status, code="PERMISSION_DENIED")
     if content is None or not code:
         raise _no_mlflow(server, call, f"HTTP {status}: {message}")
     raise MLflowRefusedError(f"MLflow refused {call}: {code}: {message}{_remedy(message)}", status=status, code=code)
@@ -98,6 +102,18 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return content if isinstance(content, dict) else None
+
+
+def _no_login(server: str, login: str) -> str:
+    if login:
+        return (
+            f"MLflow at {server} does not accept the user name and password of Secret {login} (HTTP 401): put those "
+            "that the server knows into it"
+        )
+    return (
+        f"MLflow at {server} asks for a login (HTTP 401): name the Secret with username and password in the "
+        "TrackingStack (spec.server.external.credentialsSecretRef)"
+    )
 
 
 def _no_mlflow(server: str, call: str, what: str) -> BadAnswerError:

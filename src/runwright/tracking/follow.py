@@ -1,6 +1,6 @@
 """What the poller follows and what it has seen; pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -46,6 +46,11 @@ class Followed:
     def run_ids(self) -> frozenset[str]:
         """All followed runs."""
         return frozenset(self._keys)
+
+    @property
+    def looks(self) -> Sequence[Look]:
+        """All second looks that are pending."""
+        return tuple(self._looks.values())
 
     @property
     def next_look(self) -> float | None:

@@ -23,3 +23,9 @@ ORPHANS: Final = Counter(
     "runwright_tracking_orphans_closed_total", "RUNNING MLflow runs closed by the orphan sweeper.", ["status"]
 )
 SWEEPS: Final = Counter("runwright_tracking_sweeps_total", "Rounds of the orphan sweeper.", ["outcome"])
+
+
+def forget(server: str) -> None:
+    """Take a server out of the series that have its name."""
+    for gauge in (BREAKER_OPEN, FOLLOWED):
+        gauge.remove(server)

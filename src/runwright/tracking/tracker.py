@@ -10,10 +10,11 @@ from typing import Final
 
 from runwright.errors import RefusedError
 from runwright.names import TAG_UID
-from runwright.ports import Key, Metric, NewRun, RunStatus, TrackedRun
+from runwright.ports import Key, Metric, NewRun, RunStatus, TrackedRun, TrackingServer
 from runwright.tracking import answers, closing, convert
 from runwright.tracking.client import MLflowClient
 from runwright.tracking.coalesce import Coalescer
+from runwright.tracking.credentials import SecretReader, no_secrets
 from runwright.tracking.experiments import Experiments, RunLocator
 from runwright.tracking.follow import SECOND_LOOK_SECONDS, Followed, Look
 from runwright.tracking.lineage import Lineage
@@ -27,8 +28,9 @@ class MLflowTracker:
     """One MLflow server: the life-cycle of runs. Polling is `Poller`'s, orphans are `Sweeper`'s.
 
     Args:
-        uri: Base URL of the server.
+        server: Where it is and how to log in.
         settings: Time-outs, concurrency, breaker.
+        read_secret: Reads the Secret of the login.
         second_look_seconds: From closing a run to checking it once more.
         on_request: Called with each request's endpoint, retries included (tests count with it).
         clock: Monotonic seconds.
@@ -36,14 +38,17 @@ class MLflowTracker:
 
     def __init__(
         self,
-        uri: str,
+        server: TrackingServer,
         settings: ClientSettings | None = None,
         *,
+        read_secret: SecretReader = no_secrets,
         second_look_seconds: float = SECOND_LOOK_SECONDS,
         on_request: Callable[[str], None] = lambda _call: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.transport = Transport(uri, settings or ClientSettings(), on_request=on_request, clock=clock)
+        self.transport = Transport(
+            server, settings or ClientSettings(), read_secret=read_secret, on_request=on_request, clock=clock
+        )
         self.client = MLflowClient(self.transport)
         self.locator = RunLocator(self.client)
         self.lineage = Lineage(self.client)

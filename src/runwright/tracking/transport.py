@@ -14,9 +14,16 @@ import aiohttp
 from yarl import URL
 
 from runwright.errors import RefusedError, TrackerUnavailableError
-from runwright.ports import Json
-from runwright.tracking import answers, metrics
+from runwright.ports import Json, TrackingServer
+from runwright.tracking import answers, metrics, tls
 from runwright.tracking.breaker import BreakerSettings, CircuitBreaker
+from runwright.tracking.credentials import (
+    REREAD_SECONDS,
+    Credentials,
+    CredentialsError,
+    SecretReader,
+    no_secrets,
+)
 
 UPLOAD: Final = "artifacts"
 READS: Final = frozenset({"runs/search", "runs/get", "experiments/search", "metrics/get-history"})
@@ -24,6 +31,8 @@ ATTEMPTS: Final = 3
 """Tries of a call that may be repeated; what a short restart of the server takes is left to the caller's queue."""
 RETRY_SECONDS: Final = (0.2, 0.6)
 """Mean pauses before the second and third try; each is jittered by half."""
+DENIED: Final = frozenset({401, 403})
+"""Statuses that a changed Secret may explain; nothing was carried out."""
 TIMEOUT_WEIGHT: Final = 2
 """A hanging server holds callers for the whole time-out, so it counts more than a refused connection."""
 
@@ -46,6 +55,8 @@ class ClientSettings:
     trust_env: bool = False
     """Whether HTTP_PROXY and friends apply. Off: the server is normally a Service of the same cluster, and the
     proxy that an operator's pod has for the outside world does not know cluster names."""
+    reread_seconds: float = REREAD_SECONDS
+    """Least time between two readings of the login's Secret that the server's refusals cause."""
     breaker: BreakerSettings = field(default_factory=BreakerSettings)
 
 
@@ -54,19 +65,23 @@ class Transport:
 
     def __init__(
         self,
-        uri: str,
+        server: TrackingServer,
         settings: ClientSettings,
         *,
+        read_secret: SecretReader = no_secrets,
         on_request: Callable[[str], None] = lambda _call: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._on_request = on_request
+        self._ca_bundle = server.ca_bundle
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
         self._writes = asyncio.Semaphore(settings.concurrency)
         self._reads = asyncio.Semaphore(settings.read_concurrency)
         self._uploads = asyncio.Semaphore(settings.upload_concurrency)
         self.breaker = CircuitBreaker(settings.breaker, clock=clock)
+        uri = server.uri
         try:
             self._base = URL(uri.rstrip("/"))
             self.name = str(self._base.with_user(None)) if self._base.user else uri.rstrip("/")
@@ -74,9 +89,16 @@ class Transport:
             self._base, self.name = URL(), uri
         if self._base.scheme not in {"http", "https"} or not self._base.host:
             raise RefusedError(f"trackingUri {uri!r} is not an http(s) URL such as http://mlflow.example:5000")
+        self._login: Credentials | None = None
+        if server.operator_secret is not None:
+            self._base = self._base.with_user(None)  # one login is enough
+            self._login = Credentials(
+                server.operator_secret, read_secret, self.name, reread_seconds=settings.reread_seconds, clock=clock
+            )
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections; every later call is refused as unavailable."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
 
@@ -177,40 +199,59 @@ class Transport:
         raise AssertionError("the last attempt returns or raises")
 
     async def _once(self, request: "_Request") -> dict[str, Any]:
+        try:
+            authorization = await self._authorization()
+            answer = await self._send(request, authorization)
+            if answer.status in DENIED and self._login is not None and await self._login.renewed(authorization):
+                answer = await self._send(request, await self._authorization())
+            return answers.parsed(
+                self.name,
+                answer.host,
+                request.call,
+                answer.status,
+                answer.location,
+                answer.body,
+                login=str(self._login.secret) if self._login is not None else "",
+            )
+        except CredentialsError as error:
+            raise _FailedError(str(error), retry=False, weight=self._settings.breaker.threshold) from error
+        except answers.BadAnswerError as error:
+            weight = self._settings.breaker.threshold if error.everywhere else 1
+            raise _FailedError(str(error), retry=error.retry, weight=weight) from error
+
+    async def _authorization(self) -> str:
+        return await self._login.header() if self._login is not None else ""
+
+    async def _send(self, request: "_Request", authorization: str) -> "_Answer":
         self._on_request(request.call)
         started = time.monotonic()
         timeout = aiohttp.ClientTimeout(total=request.seconds, sock_connect=self._settings.connect_seconds)
+        headers = {"Content-Type": request.content_type} if request.body else {}
+        if authorization:
+            headers["Authorization"] = authorization
         try:
             async with self._open().request(
                 request.method,
                 request.url,
                 data=BytesIO(request.body) if request.body else None,  # in pieces, and a fresh one per try
-                headers={"Content-Type": request.content_type} if request.body else None,
+                headers=headers,
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
                 body = await response.read()
                 metrics.SECONDS.labels(request.call).observe(time.monotonic() - started)
-                return answers.parsed(
-                    self.name,
-                    response.request_info.headers.get("Host", ""),
-                    request.call,
-                    response.status,
-                    response.headers.get("Location", ""),
-                    body,
-                )
-        except answers.BadAnswerError as error:
-            weight = self._settings.breaker.threshold if error.everywhere else 1
-            raise _FailedError(str(error), retry=error.retry, weight=weight) from error
+                host = response.request_info.headers.get("Host", "")
+                return _Answer(response.status, host, response.headers.get("Location", ""), body)
         except TimeoutError as error:
             what = f"no answer within {request.seconds:g} s"
             raise self._failed(what, retry=False, weight=TIMEOUT_WEIGHT) from error
         except aiohttp.ClientConnectorDNSError as error:
             raise self._failed("its host name does not resolve; check trackingUri") from error
         except aiohttp.ClientSSLError as error:
-            raise self._failed(
-                f"TLS failed ({type(error).__name__}); check the server's certificate", retry=False
-            ) from error
+            raise self._failed(tls.problem(error, self._base.host or ""), retry=False) from error
+        except tls.BadBundleError as error:
+            weight = self._settings.breaker.threshold
+            raise _FailedError(f"MLflow at {self.name}: {error}", retry=False, weight=weight) from error
         except aiohttp.ClientConnectorError as error:
             # Not the exception's own words: they hold addresses, which would make the sentence change.
             reason = os.strerror(error.os_error.errno) if error.os_error.errno else "no address answers"
@@ -224,10 +265,17 @@ class Transport:
         return _FailedError(f"MLflow at {self.name} does not answer: {what}", retry=retry, weight=weight, reset=reset)
 
     def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise _FailedError(f"MLflow at {self.name} belongs to no TrackingStack any more", retry=False)
         if self._session is None:
             settings = self._settings
+            own = self._ca_bundle and self._base.scheme == "https"
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=settings.keepalive_seconds),
+                connector=aiohttp.TCPConnector(
+                    limit=0,
+                    keepalive_timeout=settings.keepalive_seconds,
+                    ssl=tls.context(self._ca_bundle) if own else True,
+                ),
                 trust_env=settings.trust_env,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "runwright"},
@@ -245,6 +293,14 @@ class _Request:
     seconds: float
     attempts: int
     early: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    host: str
+    location: str
+    body: bytes
 
 
 class _FailedError(Exception):

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from runwright.names import TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_PARENT_RUN
-from runwright.ports import Key, NewRun
+from runwright.ports import Key, NewRun, TrackingServer
 from runwright.tracking.breaker import BreakerSettings
 from runwright.tracking.poller import PollSettings
 from runwright.tracking.registry import RegistrySettings, TrackerRegistry
@@ -88,7 +88,7 @@ def calls() -> Counter[str]:
 
 @pytest.fixture
 async def tracker(mlflow_server: MLflowServer, calls: Counter[str]) -> AsyncIterator[MLflowTracker]:  # noqa: F811
-    made = MLflowTracker(mlflow_server.uri, on_request=lambda call: calls.update([call]))
+    made = MLflowTracker(TrackingServer(mlflow_server.uri), on_request=lambda call: calls.update([call]))
     yield made
     await made.aclose()
 

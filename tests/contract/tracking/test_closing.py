@@ -99,7 +99,7 @@ async def test_a_run_that_is_followed_again_is_not_closed_by_a_pending_look(
     await tracker.close_run(run.run_id, "FAILED", ENDED, tags={})
     tracker.follow(run.run_id, key_of(wanted))
     script.post("runs/update", run_id=run.run_id, status="RUNNING")
-    poller = registry._entry(script.uri).poller
+    poller = registry._entry(TrackingServer(script.uri)).poller
     rounds = poller.rounds
     await until(lambda: poller.rounds > rounds + 2, "three polls")
     assert script.status(run.run_id) == "RUNNING"

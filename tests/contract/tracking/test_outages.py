@@ -32,7 +32,7 @@ async def test_an_outage_is_told_once_fails_fast_and_heals_by_itself(
         lambda key: enqueued.update([key]), resolve=resolve, on_request=lambda call: calls.update([call])
     )
     tracker = registry(TrackingServer(frail_server.uri))
-    sweeper = registry._entry(frail_server.uri).sweeper
+    sweeper = registry._entry(TrackingServer(frail_server.uri)).sweeper
     assert sweeper is not None
     wanted = [new("outage"), new("outage")]
     runs = [await tracker.create_run(each, search_first=False) for each in wanted]
@@ -74,7 +74,7 @@ async def test_an_outage_is_told_once_fails_fast_and_heals_by_itself(
 
 async def test_a_ping_ends_an_open_circuit_before_its_pause_is_over(frail_server: MLflowServer) -> None:
     patient = replace(FAST.client, total_seconds=0.3, breaker=replace(FAST.client.breaker, first_seconds=600.0))
-    tracker = MLflowTracker(frail_server.uri, patient)
+    tracker = MLflowTracker(TrackingServer(frail_server.uri), patient)
     await tracker.ping()
     frail_server.pause()
     try:
@@ -132,9 +132,11 @@ async def test_a_run_whose_making_was_cut_off_is_not_made_blindly_again(
 ) -> None:
     calls: Counter[str] = Counter()
     tracker = MLflowTracker(
-        frail_server.uri, replace(FAST.client, total_seconds=0.5), on_request=lambda call: calls.update([call])
+        TrackingServer(frail_server.uri),
+        replace(FAST.client, total_seconds=0.5),
+        on_request=lambda call: calls.update([call]),
     )
-    patient = MLflowTracker(frail_server.uri, FAST.client)
+    patient = MLflowTracker(TrackingServer(frail_server.uri), FAST.client)
     first = await tracker.create_run(new("cut-off"), search_first=False)
     wanted = new("cut-off")
     frail_server.pause()
@@ -156,7 +158,7 @@ async def test_a_run_whose_making_was_cut_off_is_not_made_blindly_again(
 
 
 async def test_a_refused_host_name_says_what_to_allow(frail_server: MLflowServer, new: Callable[..., NewRun]) -> None:
-    tracker = MLflowTracker(f"http://localhost:{frail_server.port}", FAST.client)
+    tracker = MLflowTracker(TrackingServer(f"http://localhost:{frail_server.port}"), FAST.client)
     with pytest.raises(TrackerUnavailableError, match=rf"'localhost:{frail_server.port}'.*--allowed-hosts"):
         await tracker.create_run(new(), search_first=False)
     assert "allowed-hosts" in tracker.problem
@@ -164,7 +166,7 @@ async def test_a_refused_host_name_says_what_to_allow(frail_server: MLflowServer
 
 
 async def test_a_server_that_is_not_mlflow_is_told_so(frail_server: MLflowServer, new: Callable[..., NewRun]) -> None:
-    tracker = MLflowTracker(f"{frail_server.uri}/some/prefix", FAST.client)
+    tracker = MLflowTracker(TrackingServer(f"{frail_server.uri}/some/prefix"), FAST.client)
     with pytest.raises(TrackerUnavailableError, match="does not answer experiments/get-by-name as an MLflow server"):
         await tracker.create_run(new(), search_first=False)
     await tracker.aclose()
@@ -175,7 +177,9 @@ async def test_a_connection_that_the_server_closed_as_idle_is_replaced_unnoticed
 ) -> None:
     calls: Counter[str] = Counter()
     tracker = MLflowTracker(
-        frail_server.uri, replace(FAST.client, keepalive_seconds=600.0), on_request=lambda call: calls.update([call])
+        TrackingServer(frail_server.uri),
+        replace(FAST.client, keepalive_seconds=600.0),
+        on_request=lambda call: calls.update([call]),
     )
     run = await tracker.create_run(new(), search_first=False)
     connector = tracker.transport._open().connector

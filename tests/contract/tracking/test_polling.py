@@ -23,7 +23,7 @@ async def test_every_change_of_a_followed_run_enqueues_its_key_and_nothing_else_
     enqueued: Counter[Key] = Counter()
     registry = registries(lambda key: enqueued.update([key]))
     tracker = registry(TrackingServer(script.uri))
-    poller = registry._entry(script.uri).poller
+    poller = registry._entry(TrackingServer(script.uri)).poller
     wanted = new()
     key = key_of(wanted)
     run = await tracker.create_run(wanted, search_first=False)
@@ -63,7 +63,7 @@ async def test_nothing_is_asked_while_nothing_is_followed(
     tracker.follow(run.run_id, key_of(wanted))
     await until(lambda: calls["runs/search"] >= 2, "two polls")
     tracker.unfollow(run.run_id)
-    poller = registry._entry(script.uri).poller
+    poller = registry._entry(TrackingServer(script.uri)).poller
     beat = poller.last_beat
     poller._wake.set()
     await until(lambda: poller.last_beat > beat, "the loop to notice")

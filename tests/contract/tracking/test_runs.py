@@ -11,7 +11,7 @@ import pytest
 
 from runwright.errors import RefusedError
 from runwright.names import TAG_UID
-from runwright.ports import NewRun, Tracker
+from runwright.ports import NewRun, Tracker, TrackingServer
 from runwright.tracking.tracker import MLflowTracker
 from tests.contract.tracking.conftest import STARTED, Script
 
@@ -199,7 +199,7 @@ async def test_runs_made_by_an_earlier_operator_are_found_without_knowing_their_
     tracker: MLflowTracker, script: Script, new: Callable[..., NewRun], calls: Counter[str]
 ) -> None:
     runs = [await tracker.create_run(new(f"earlier-{number % 2}"), search_first=False) for number in range(4)]
-    successor = MLflowTracker(script.uri, on_request=lambda call: calls.update([call]))
+    successor = MLflowTracker(TrackingServer(script.uri), on_request=lambda call: calls.update([call]))
     calls.clear()
     read = await asyncio.gather(*(successor.refresh(run.run_id) for run in runs))
     await successor.aclose()
@@ -225,7 +225,7 @@ async def test_an_artifact_is_stored_by_an_operator_that_did_not_make_the_run(
     tracker: MLflowTracker, script: Script, new: Callable[..., NewRun]
 ) -> None:
     run = await tracker.create_run(new(), search_first=False)
-    successor = MLflowTracker(script.uri)
+    successor = MLflowTracker(TrackingServer(script.uri))
     await successor.upload(replace(run, experiment_id=""), "logs/node-0.log", b"x")
     assert script.get("get-artifact", run_id=run.run_id, path="logs/node-0.log").content == b"x"
     with pytest.raises(RefusedError, match="is gone"):

@@ -79,9 +79,9 @@ async def test_what_has_to_wait_is_left_and_asked_about_again_soon(
     tracker = registry(TrackingServer(script.uri))
     run = await tracker.create_run(new(), search_first=False)
     verdicts[run.run_id] = "wait"
-    sweeper = registry._entry(script.uri).sweeper
+    sweeper = registry._entry(TrackingServer(script.uri)).sweeper
     assert sweeper is not None
-    registry.sweep()
+    sweeper.request()
     rounds = sweeper.rounds
     await until(lambda: sweeper.rounds > rounds + 3, "rounds without being asked")
     assert script.status(run.run_id) == "RUNNING"
@@ -110,10 +110,10 @@ async def test_it_sweeps_at_start_and_when_asked(
     verdicts: dict[str, OrphanVerdict] = {}
     registry = registries(lambda _key: None, resolve=answering(verdicts))
     tracker = registry(TrackingServer(script.uri))
-    sweeper = registry._entry(script.uri).sweeper
+    sweeper = registry._entry(TrackingServer(script.uri)).sweeper
     assert sweeper is not None
     await until(lambda: sweeper.rounds == 1, "the sweep at start")
     run = await tracker.create_run(new(), search_first=False)
     verdicts[run.run_id] = "KILLED"
-    registry.sweep()
+    sweeper.request()
     await until(lambda: script.status(run.run_id) == "KILLED", "the sweep on request")
