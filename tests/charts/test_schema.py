@@ -42,7 +42,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("runwright", {"concurrency": 0}, "concurrency"),
     ("runwright", {"watchNamespaces": "team-a"}, "watchNamespaces"),
     ("runwright", {"watchNamespaces": ["Team_A"]}, "watchNamespaces"),
-    ("runwright", {"defaultStack": {"name": ""}}, "defaultStack"),
+    ("runwright", {"defaultStack": {"name": "not.a.name"}}, "defaultStack"),
+    ("runwright", {"stackNamespaces": ["Team_A"]}, "stackNamespaces"),
+    ("runwright", {"test": {"waitSeconds": 0}}, "waitSeconds"),
     ("runwright", {"logTail": True}, "logTail"),
 ]
 

@@ -8,15 +8,111 @@ default
 {{- end -}}
 {{- end -}}
 
-{{/* Rules on the default stack, and on everything a training run needs. The README says what each row is for, and a
-test compares them with what the operator asks for at its start (runwright.operator.rights). */}}
-{{- define "runwright.stackRules" -}}
+{{- define "runwright.defaultStackNamespace" -}}
+{{- default .Release.Namespace .Values.defaultStack.namespace -}}
+{{- end -}}
+
+{{/* Where TrackingStacks may be made, as JSON. */}}
+{{- define "runwright.stackNamespaces" -}}
+{{- $namespaces := list -}}
+{{- if .Values.rbac.stacks -}}
+{{- $namespaces = .Values.stackNamespaces -}}
+{{- if and (not $namespaces) (or (not .Values.watchNamespaces) (has .Release.Namespace .Values.watchNamespaces)) -}}
+{{- $namespaces = list .Release.Namespace -}}
+{{- end -}}
+{{- if .Values.defaultStack.name -}}
+{{- $namespaces = append $namespaces (include "runwright.defaultStackNamespace" .) | uniq -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $namespaces -}}
+{{- end -}}
+
+{{/* Values that contradict each other. */}}
+{{- define "runwright.check" -}}
+{{- $stack := .Values.defaultStack -}}
+{{- $namespace := include "runwright.defaultStackNamespace" . -}}
+{{- if and $stack.namespace (not $stack.name) -}}
+{{- fail "defaultStack: a namespace needs a name; with neither there is no default stack" -}}
+{{- end -}}
+{{- if and $stack.create (not $stack.name) -}}
+{{- fail "defaultStack.create=true needs defaultStack.name" -}}
+{{- end -}}
+{{- if and $stack.create (ne $namespace .Release.Namespace) -}}
+{{- fail (printf "defaultStack.create=true makes the stack in the release's namespace %s: leave defaultStack.namespace empty, or apply a TrackingStack in %s yourself" .Release.Namespace $namespace) -}}
+{{- end -}}
+{{- if and $stack.create (not .Values.rbac.stacks) (not ($stack.spec.server | default dict).external) -}}
+{{- fail "defaultStack.create=true without defaultStack.spec.server.external needs rbac.stacks=true" -}}
+{{- end -}}
+{{- if .Values.watchNamespaces -}}
+{{- range .Values.stackNamespaces -}}
+{{- if not (or (has . $.Values.watchNamespaces) (and $stack.name (eq . $namespace))) -}}
+{{- fail (printf "stackNamespaces: %s is not among watchNamespaces, so that nobody would see a TrackingStack there" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Changes when what the operator reads at its start does. */}}
+{{- define "runwright.annotations" -}}
+{{- $annotations := .Values.podAnnotations -}}
+{{- if or .Values.defaultStack.create .Values.stackDefaults -}}
+{{- $read := list .Values.defaultStack .Values.stackDefaults | toJson -}}
+{{- $annotations = merge (dict "checksum/stacks" (sha256sum $read)) $annotations -}}
+{{- end -}}
+{{- with $annotations -}}
+{{- toYaml . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* `helm test`'s pod: a program of Runwright to the stacks' NetworkPolicies, but no pod of the Deployment or Service. */}}
+{{- define "runwright.testLabels" -}}
+app.kubernetes.io/name: {{ include "runwright-common.name" . }}
+app.kubernetes.io/instance: {{ printf "%s-test" .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{/* Rights. docs/guide/rights.md says what each is for, and tests compare them with what the operator asks for at its
+start (runwright.operator.rights). These are on the default stack where its namespace is not watched. */}}
+{{- define "runwright.defaultStackRules" -}}
 - apiGroups: [runwright.dev]
   resources: [trackingstacks]
-  verbs: [get, list, watch]
+  verbs: [get, list]
 - apiGroups: [runwright.dev]
   resources: [trackingstacks/status]
   verbs: [patch]
+{{- end -}}
+
+{{/* In the namespaces where stacks are made. */}}
+{{- define "runwright.stackRules" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, patch]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, create, patch, update, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, create, patch, delete]
+- apiGroups: [apps]
+  resources: [statefulsets, deployments]
+  verbs: [get, create, patch, delete]
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [get, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies, ingresses]
+  verbs: [get, create, patch, delete]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, patch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, delete]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
 {{- end -}}
 
 {{- define "runwright.rules" -}}
@@ -26,7 +122,12 @@ test compares them with what the operator asks for at its start (runwright.opera
 - apiGroups: [runwright.dev]
   resources: [trainingruns/status]
   verbs: [patch]
-{{ include "runwright.stackRules" . }}
+- apiGroups: [runwright.dev]
+  resources: [trackingstacks]
+  verbs: [get, list, watch]
+- apiGroups: [runwright.dev]
+  resources: [trackingstacks/status]
+  verbs: [patch]
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, delete]
@@ -51,12 +152,20 @@ test compares them with what the operator asks for at its start (runwright.opera
 {{- end -}}
 
 {{- define "runwright.env" -}}
-{{- with .Values.defaultStack }}
-{{- if and .namespace .name }}
+{{- with .Values.defaultStack.name }}
 - name: RUNWRIGHT_DEFAULT_STACK
-  value: {{ printf "%s/%s" .namespace .name | quote }}
+  value: {{ printf "%s/%s" (include "runwright.defaultStackNamespace" $) . | quote }}
 {{- end }}
+{{- if .Values.defaultStack.create }}
+- name: RUNWRIGHT_DEFAULT_STACK_FILE
+  value: /etc/runwright/default-stack/trackingstack.yaml
 {{- end }}
+{{- if .Values.stackDefaults }}
+- name: RUNWRIGHT_STACK_DEFAULTS
+  value: /etc/runwright/stack-defaults/values.yaml
+{{- end }}
+- name: RUNWRIGHT_STACK_NAMESPACES
+  value: {{ include "runwright.stackNamespaces" . | fromJsonArray | join "," | quote }}
 - name: RUNWRIGHT_WATCH_NAMESPACES
   value: {{ join "," .Values.watchNamespaces | quote }}
 - name: RUNWRIGHT_CONCURRENCY

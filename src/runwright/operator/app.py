@@ -108,6 +108,8 @@ class Operator:
             *(asyncio.create_task(queue.run(), name=f"queue of {queue.kind.plural}") for queue in parts.queues),
             asyncio.create_task(self._stopping.wait(), name="stop"),
         ]
+        if parts.default_stack is not None:
+            loops.append(asyncio.create_task(parts.default_stack.run(), name="default stack"))
         stop_kopf = asyncio.Event()
         kopf_task = await self._watch(parts, client, stop_kopf)
         loops += [kopf_task, asyncio.create_task(self._open(parts), name="resync")]

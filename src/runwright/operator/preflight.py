@@ -5,12 +5,23 @@ import logging
 import random
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from runwright.errors import ConfigurationError, RefusedError, TransientError
 from runwright.kube.client import Client, item
 from runwright.names import API_VERSION
-from runwright.operator.rights import CLUSTER_ID, DEFAULT_STACK, LEASE, NAMESPACED, Right
+from runwright.operator import default_stack
+from runwright.operator.rights import (
+    CLUSTER_ID,
+    DEFAULT_STACK,
+    LEASE,
+    MAKE_DEFAULT_STACK,
+    NAMESPACED,
+    READ_DEFAULT_STACK,
+    STACKS,
+    Right,
+)
 from runwright.operator.settings import Settings
 from runwright.ports import Key, Kind
 
@@ -91,14 +102,25 @@ async def _crd_problem(client: Client) -> str:
     return ""
 
 
-async def _rights(client: Client, settings: Settings) -> None:
-    namespaces = settings.watch_namespaces or ("",)
-    wanted = [(right, namespace) for namespace in namespaces for right in NAMESPACED]
+def wanted(settings: Settings) -> Sequence[tuple[Right, str]]:
+    """Name what these settings need beside stacks: (right, namespace); an empty namespace is the whole cluster.
+
+    Raises:
+        ConfigurationError: the default stack's manifest cannot be read.
+    """
+    found = [(right, namespace) for namespace in settings.watch_namespaces or ("",) for right in NAMESPACED]
     stack = settings.default_stack
     if stack is not None and settings.watch_namespaces and stack.namespace not in settings.watch_namespaces:
-        wanted += [(right, stack.namespace) for right in DEFAULT_STACK]
-    wanted += [(LEASE, settings.lease_namespace), (CLUSTER_ID, "")]
-    missing = await _missing(client, wanted)
+        found += [(right, stack.namespace) for right in DEFAULT_STACK]
+    if settings.default_stack_file is not None:
+        made = default_stack.read(settings.default_stack_file)
+        found += [(replace(MAKE_DEFAULT_STACK, name=made.key.name), made.key.namespace)]
+        found += [(replace(READ_DEFAULT_STACK, name=made.config_map), made.key.namespace)]
+    return [*found, (LEASE, settings.lease_namespace), (CLUSTER_ID, "")]
+
+
+async def _rights(client: Client, settings: Settings) -> None:
+    missing = [*await _missing(client, wanted(settings)), *await _missing_on_stacks(client, settings.stack_namespaces)]
     if not missing:
         return
     user = await _user(client)
@@ -108,17 +130,34 @@ async def _rights(client: Client, settings: Settings) -> None:
     )
 
 
-async def _missing(client: Client, wanted: Iterable[tuple[Right, str]]) -> Sequence[str]:
-    """Ask for every verb at once; name those refused, grouped as they are granted."""
-    asked = [(right, namespace, verb) for right, namespace in wanted for verb in right.verbs]
+async def _missing_on_stacks(client: Client, namespaces: Iterable[str]) -> Sequence[str]:
+    """Name what is missing where stacks are made.
+
+    A namespace without any right on Secrets has no binding: it was deleted with it, which must not end an operator that
+    serves others. Stacks there say what they were refused.
+    """
+    found: list[str] = []
+    for namespace in namespaces:
+        missing = await _missing(client, [(right, namespace) for right in STACKS])
+        if f"{STACKS[0]} in {namespace}" in missing:
+            logger.warning("No TrackingStack can be made in %s: nothing grants the rights on stacks there", namespace)
+        else:
+            found += missing
+    return found
+
+
+async def _missing(client: Client, needed: Iterable[tuple[Right, str]]) -> Sequence[str]:
+    """Ask for every verb at once; name those refused, grouped by resource and place."""
+    asked = dict.fromkeys(
+        (replace(right, verbs=()), namespace, verb) for right, namespace in needed for verb in right.verbs
+    )
     answers = await asyncio.gather(*(_allowed(client, right, namespace, verb) for right, namespace, verb in asked))
     refused: dict[tuple[Right, str], list[str]] = {}
     for (right, namespace, verb), allowed in zip(asked, answers, strict=True):
         if not allowed:
             refused.setdefault((right, namespace), []).append(verb)
     return [
-        f"{Right(right.group, right.resource, tuple(verbs), right.subresource, right.name)}"
-        + (f" in {namespace}" if namespace else " cluster-wide")
+        f"{replace(right, verbs=tuple(verbs))}" + (f" in {namespace}" if namespace else " cluster-wide")
         for (right, namespace), verbs in refused.items()
     ]
 

@@ -12,6 +12,7 @@ from runwright.kube.cluster import KubeCluster
 from runwright.kube.lease import Lease
 from runwright.kube.resync import PERIOD_SECONDS, Resync
 from runwright.kube.watched import WATCHED
+from runwright.operator import default_stack
 from runwright.operator.inbox import Inbox
 from runwright.operator.metrics import Metrics
 from runwright.operator.probes import Health
@@ -110,6 +111,12 @@ class Parts:
         self.health = Health(self.queues, self.streams)
         self.health.beats |= {"lease": lease_beat, "resync": resync_beat}
         self.health.ages["pollers"] = (POLLER_SILENT_SECONDS, lambda: self.trackers.oldest_beat_seconds)
+        made = settings.default_stack_file
+        self.default_stack = (
+            default_stack.DefaultStack(client, self.cluster, default_stack.read(made), may_write=self.lease.held)
+            if made is not None
+            else None
+        )
         self._publish(metrics, cache)
 
     def _publish(self, metrics: Metrics, cache: Cache) -> None:
