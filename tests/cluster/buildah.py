@@ -79,6 +79,20 @@ def ensure_pause(steps: Steps) -> Built:
     return built
 
 
+def _ensure_with(name: str, steps: Steps) -> str:
+    """Return the reference of the base with a program as /usr/bin/NAME, made unless it is there."""
+    program = golang.ensure([name], steps)[name]
+    reference = f"localhost/runwright-testbed/{name}:{BASE_HASH}-{golang.PROGRAMS[name].hash()}"
+    if not _stored(reference):
+        scratch = paths.images() / f".{name}"
+        scratch.mkdir(parents=True, exist_ok=True)
+        shutil.copy(program, scratch / name)
+        with steps.step(f"build image of {name}"):
+            _build_plain(reference, f"FROM {BASE}\nCOPY {name} /usr/bin/{name}\n", scratch)
+        shutil.rmtree(scratch)
+    return reference
+
+
 def ensure(images: Iterable[Image], steps: Steps) -> tuple[Built, ...]:
     """Build the images whose inputs changed since they were built.
 
@@ -99,6 +113,9 @@ def _ensure(image: Image, steps: Steps) -> Built:
     options: list[str | Path] = [f"--build-arg=BASE={BASE}"]
     options += [f"--build-arg={name}={value}" for name, value in sorted(image.bare_arguments.items())]
     options += hostsettings.build_volumes(paths.images() / "settings")
+    options += [
+        f"--build-arg={name}={_ensure_with(program, steps)}" for name, program in sorted(image.bare_images.items())
+    ]
     if image.programs:
         programs = paths.images() / f".bin-{image.folder}"
         programs.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,7 @@ class Image:
     context: str
     programs: tuple[str, ...] = ()  # built from Go and given to the build as the context `bin`
     bare_arguments: Mapping[str, str] = field(default_factory=dict)  # build arguments on the bare Debian base
+    bare_images: Mapping[str, str] = field(default_factory=dict)  # arguments: base images with /usr/bin/PROGRAM
 
     @property
     def dockerfile(self) -> Path:
@@ -59,7 +60,7 @@ class Image:
         text = self.dockerfile.read_text()
         digest = hashlib.sha256(repr((base, sorted(arguments.items()))).encode())
         digest.update(text.encode())
-        for program in self.programs:
+        for program in (*self.programs, *self.bare_images.values()):
             digest.update(golang.PROGRAMS[program].hash().encode())
         for source in copied(text):
             for file in _files(self.context_folder, source, self.name):
@@ -74,7 +75,7 @@ IMAGES: Mapping[str, Image] = {
         Image("runwright/postgresql:17", "postgresql", "images/postgresql"),
         Image("runwright/object-store:minio", "object-store", "images/object-store", programs=("minio",)),
         Image("runwright/mlflow:3.17.2", "mlflow", "images/mlflow"),
-        Image("runwright/operator:0.1.0", "operator", "."),
+        Image("runwright/operator:0.1.0", "operator", ".", bare_images={"HELM": "helm"}),
         Image("runwright/trainer:0.1.0", "trainer", ".", bare_arguments={"TORCH": "debian"}),
     )
 }
