@@ -14,8 +14,9 @@ from runwright.apis.v1alpha1.trackingstack_parts import (
     ServerSpec,
 )
 
-NAME_LENGTH = 40
-"""Releases, Services and StatefulSets are named after the stack; a StatefulSet's pods carry a hash in a label."""
+NAME_LENGTH = 38
+"""Releases, Services and workloads are named after the stack. A CronJob's name has at most 52 characters (its Jobs'
+names are longer), and so has a StatefulSet's (its pods carry name and hash in one label): ``NAME-mlflow-backup``."""
 
 
 class TrackingStackSpec(ApiModel):
