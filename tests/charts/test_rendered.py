@@ -53,7 +53,7 @@ def test_templates_ask_neither_the_cluster_nor_chance_nor_the_clock(chart: str) 
 @pytest.mark.parametrize("chart", helm.STACK)
 @pytest.mark.parametrize("full", [False, True], ids=["default", "full"])
 def test_the_stack_needs_no_right_but_to_make_plain_objects(chart: str, full: bool) -> None:
-    allowed = {"ConfigMap", "Deployment", "Ingress", "NetworkPolicy", "Service", "StatefulSet"}
+    allowed = {"ConfigMap", "CronJob", "Deployment", "Ingress", "NetworkPolicy", "Service", "StatefulSet"}
     for manifest in helm.objects(chart, full=full):
         assert manifest["kind"] in allowed
         assert manifest["metadata"]["namespace"] == helm.NAMESPACE

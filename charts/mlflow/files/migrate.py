@@ -4,14 +4,18 @@
 
 import os
 import re
+import subprocess
 import sys
 import time
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg2
 
 RETRY_SECONDS = 1.0
+LOCK = 0x72776D69
+"""The advisory lock under which the schema is changed: several pods of the server may start at once."""
 REVISION = re.compile(r'^(down_)?revision(?:: [^=]+)? = "(\w+)"', re.MULTILINE)
 
 
@@ -69,8 +73,12 @@ def main() -> None:
     if found and found == newest():
         print("That is this MLflow's own: nothing to migrate")
         return
-    # A newer MLflow may migrate by itself at its start, or refuse to start: here it is one process, before any server.
-    os.execvp("mlflow", ["mlflow", "db", "upgrade", os.environ["MLFLOW_BACKEND_STORE_URI"]])  # noqa: S606, S607 - from the image's PATH
+    with closing(psycopg2.connect("")) as connection, connection.cursor() as cursor:
+        # Until this connection is closed. The second of two pods then finds nothing left to do.
+        cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        # A newer MLflow migrates by itself at its start, or refuses to start: here in one process, before any server.
+        command = ["mlflow", "db", "upgrade", os.environ["MLFLOW_BACKEND_STORE_URI"]]
+        sys.exit(subprocess.run(command, check=False).returncode)  # noqa: S603 - from the image's PATH
 
 
 if __name__ == "__main__":

@@ -53,8 +53,24 @@ neither `ps` nor an error message that quotes the URI shows it. */}}
 - name: PGSSLMODE
   value: {{ . }}
 {{- end }}
+{{- if $database.caSecret }}
+- name: PGSSLROOTCERT
+  value: /etc/mlflow/database-ca/ca.crt
+{{- else if hasPrefix "verify-" $database.sslMode }}
+# The library would look in a home directory only.
+- name: PGSSLROOTCERT
+  value: /etc/ssl/certs/ca-certificates.crt
+{{- end }}
+{{- end -}}
+
+{{- define "mlflow.databaseUri" -}}
+{{- printf "postgresql+psycopg2://%s:%d" .Values.database.host (.Values.database.port | int64) -}}
+{{- end -}}
+
+{{- define "mlflow.storeEnv" -}}
+{{- include "mlflow.databaseEnv" . }}
 - name: MLFLOW_BACKEND_STORE_URI
-  value: {{ printf "postgresql+psycopg2://%s:%d" $database.host ($database.port | int64) | quote }}
+  value: {{ include "mlflow.databaseUri" . | quote }}
 {{- end -}}
 
 {{- define "mlflow.artifactsEnv" -}}
@@ -72,6 +88,10 @@ neither `ps` nor an error message that quotes the URI shows it. */}}
   value: {{ $artifacts.region | quote }}
 - name: MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE
   value: {{ $artifacts.addressingStyle }}
+{{- if $artifacts.caSecret }}
+- name: AWS_CA_BUNDLE
+  value: /etc/mlflow/artifacts-ca/ca.crt
+{{- end }}
 {{- with $artifacts.existingSecret }}
 - name: AWS_EC2_METADATA_DISABLED
   value: "true"
@@ -101,15 +121,71 @@ neither `ps` nor an error message that quotes the URI shows it. */}}
 {{- with .Values.artifacts.prefix | trimAll "/" }}/{{ . }}{{ end -}}
 {{- end -}}
 
-{{/* The S3 port for the NetworkPolicy: the endpoint's own, else its scheme's. */}}
-{{- define "mlflow.artifactsPort" -}}
-{{- $endpoint := .Values.artifacts.endpoint -}}
+{{/* The S3 port of an endpoint for the NetworkPolicy: its own, else its scheme's. */}}
+{{- define "mlflow.endpointPort" -}}
+{{- $endpoint := . -}}
 {{- $port := regexFind ":[0-9]+$" ((urlParse $endpoint).host) | trimPrefix ":" -}}
 {{- if $port -}}{{ $port }}{{- else if hasPrefix "http://" $endpoint -}}80{{- else -}}443{{- end -}}
 {{- end -}}
 
+{{/* Only these pods serve: the jobs' pods bear the other two labels as well, by which database and store admit them. */}}
+{{- define "mlflow.serverLabels" -}}
+{{ include "runwright-common.selectorLabels" . }}
+app.kubernetes.io/component: server
+{{- end -}}
+
+{{- define "mlflow.authConfiguration" -}}
+[mlflow]
+default_permission = {{ .Values.auth.defaultPermission }}
+database_uri = {{ include "mlflow.databaseUri" . }}
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+# Checking a password takes 200 ms of CPU; a cached answer, none.
+auth_cache_ttl_seconds = 60
+{{- end -}}
+
+{{/* Volumes of the authorities that database and object store are checked with, and their mounts. */}}
+{{- define "mlflow.caVolumes" -}}
+{{- range $name, $secret := dict "database-ca" .Values.database.caSecret "artifacts-ca" .Values.artifacts.caSecret -}}
+{{- if $secret }}
+- name: {{ $name }}
+  secret:
+    secretName: {{ $secret }}
+    items: [{key: ca.crt, path: ca.crt}]
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "mlflow.databaseCaMount" -}}
+{{- if .Values.database.caSecret }}
+- name: database-ca
+  mountPath: /etc/mlflow/database-ca
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "mlflow.artifactsCaMount" -}}
+{{- if .Values.artifacts.caSecret }}
+- name: artifacts-ca
+  mountPath: /etc/mlflow/artifacts-ca
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{/* A probe's request. */}}
+{{- define "mlflow.probeRequest" -}}
+httpGet:
+  path: /health
+  port: http
+  {{- if .Values.tls.existingSecret }}
+  scheme: HTTPS
+  {{- end }}
+{{- end -}}
+
 {{- define "mlflow.podAnnotations" -}}
-{{- if not .Values.artifacts.presignedUrls -}}
+{{- if .Values.auth.enabled }}
+runwright.dev/auth: {{ include "mlflow.authConfiguration" . | sha256sum | trunc 16 | quote }}
+{{- end }}
+{{- if not .Values.artifacts.presignedUrls }}
 runwright.dev/plugins: {{ .Files.Get "files/proxied_s3.py" | sha256sum | trunc 16 | quote }}
 {{- end }}
 {{- with .Values.podAnnotations }}
@@ -123,7 +199,7 @@ runwright.dev/plugins: {{ .Files.Get "files/proxied_s3.py" | sha256sum | trunc 1
   valueFrom:
     fieldRef:
       fieldPath: status.podIP
-{{- include "mlflow.databaseEnv" . | nindent 0 }}
+{{- include "mlflow.storeEnv" . | nindent 0 }}
 - name: MLFLOW_SQLALCHEMYSTORE_POOL_SIZE
   value: {{ .Values.database.poolSize | quote }}
 - name: MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW
@@ -151,12 +227,18 @@ runwright.dev/plugins: {{ .Files.Get "files/proxied_s3.py" | sha256sum | trunc 1
 - name: MLFLOW_ENABLE_AI_GATEWAY
   value: "false"
 - name: MLFLOW_UVICORN_OPTS
-  value: --timeout-keep-alive {{ .Values.server.keepAliveSeconds }}
+  value: --timeout-keep-alive {{ .Values.server.keepAliveSeconds }}{{ if .Values.tls.existingSecret }} --ssl-certfile /etc/mlflow/tls/tls.crt --ssl-keyfile /etc/mlflow/tls/tls.key{{ end }}
 - name: MLFLOW_SERVER_ALLOWED_HOSTS
   value: {{ include "mlflow.allowedHosts" . | quote }}
 {{- with include "mlflow.corsAllowedOrigins" . }}
 - name: MLFLOW_SERVER_CORS_ALLOWED_ORIGINS
   value: {{ . | quote }}
+{{- end }}
+{{- if .Values.auth.enabled }}
+- name: MLFLOW_AUTH_CONFIG_PATH
+  value: /etc/mlflow/auth/basic_auth.ini
+{{ include "mlflow.secretEnv" (dict "name" "MLFLOW_AUTH_ADMIN_USERNAME" "secret" .Values.auth.operatorSecret "key" "username") }}
+{{ include "mlflow.secretEnv" (dict "name" "MLFLOW_FLASK_SERVER_SECRET_KEY" "secret" .Values.auth.operatorSecret "key" "flaskSecretKey") }}
 {{- end }}
 {{- if .Values.metrics.enabled }}
 - name: MLFLOW_EXPOSE_PROMETHEUS

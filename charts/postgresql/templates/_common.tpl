@@ -30,6 +30,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* Who owns the chart's objects; below a metadata's labels. A volume claim has its own life and gets none. */}}
+{{- define "runwright-common.owner" -}}
+{{- with .Values.owner }}
+ownerReferences:
+  - apiVersion: {{ .apiVersion }}
+    kind: {{ .kind }}
+    name: {{ .name }}
+    uid: {{ .uid | quote }}
+    controller: true
+    blockOwnerDeletion: false
+{{- end }}
+{{- end -}}
+
 {{/* No version here: a new chart version alone must not restart a database. */}}
 {{- define "runwright-common.podLabels" -}}
 {{ include "runwright-common.selectorLabels" . }}

@@ -18,6 +18,11 @@ listen_addresses = '*'
 port = 5432
 max_connections = {{ .Values.maxConnections | int64 }}
 password_encryption = 'scram-sha-256'
+{{- if .Values.tls.existingSecret }}
+ssl = on
+ssl_cert_file = '/etc/postgresql-tls/tls.crt'
+ssl_key_file = '/etc/postgresql-tls/tls.key'
+{{- end }}
 {{- range $name, $value := .Values.configuration }}
 {{ $name }} = {{ include "postgresql.quote" $value }}
 {{- end }}
