@@ -1,7 +1,8 @@
 """An API server with Runwright installed as the chart installs it: CRDs, ServiceAccount, rights; no operator yet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -49,23 +50,32 @@ def release(namespace: str) -> str:
     return "runwright" if namespace == NAMESPACE else f"runwright-{namespace}"
 
 
-def grant(control_plane: ControlPlane, namespace: str = NAMESPACE, watch: Sequence[str] = ()) -> Path:
+def grant(
+    control_plane: ControlPlane,
+    namespace: str = NAMESPACE,
+    watch: Sequence[str] = (),
+    values: Mapping[str, Any] | None = None,
+) -> Path:
     """Apply the chart's rights; returns the kubeconfig of the operator's ServiceAccount.
 
     Args:
         control_plane: Where to.
         namespace: Where the chart is installed: the operator's ServiceAccount and Lease are there.
         watch: The chart's ``watchNamespaces``.
+        values: More of the chart's values.
     """
-    name = release(namespace)
-    kubeconfig = control_plane.kubeconfig_for_service_account(namespace, name)
-    values = yaml.safe_dump({"watchNamespaces": list(watch), "defaultStack": {"namespace": "", "name": ""}})
-    chart = ["template", name, str(ROOT / "charts" / "runwright"), "--namespace", namespace]
-    rendered = helm.run(*chart, "--show-only", "templates/rbac.yaml", "--values", "-", stdin=values)
-    assert rendered.returncode == 0, rendered.stderr
-    for manifest in yaml.safe_load_all(rendered.stdout):
-        if manifest:
-            meta = manifest["metadata"]
-            where = f"/namespaces/{meta['namespace']}" if "namespace" in meta else ""
-            control_plane.client.apply(f"{RBAC}{where}/{manifest['kind'].lower()}s/{meta['name']}", manifest)
+    kubeconfig = control_plane.kubeconfig_for_service_account(namespace, release(namespace))
+    given = {"watchNamespaces": list(watch), "defaultStack": {"namespace": "", "name": ""}, **(values or {})}
+    for manifest in rendered(namespace, "rbac.yaml", given):
+        meta = manifest["metadata"]
+        where = f"/namespaces/{meta['namespace']}" if "namespace" in meta else ""
+        control_plane.client.apply(f"{RBAC}{where}/{manifest['kind'].lower()}s/{meta['name']}", manifest)
     return kubeconfig
+
+
+def rendered(namespace: str, template: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Render one template of the chart as it is installed in a namespace."""
+    chart = ["template", release(namespace), str(ROOT / "charts" / "runwright"), "--namespace", namespace]
+    done = helm.run(*chart, "--show-only", f"templates/{template}", "--values", "-", stdin=yaml.safe_dump(values))
+    assert done.returncode == 0, done.stderr
+    return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
