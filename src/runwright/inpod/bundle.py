@@ -72,4 +72,4 @@ def _names(node: ast.stmt) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(launcher(), end="")  # to look at it, or to try it by hand
+    print(launcher(), end="")  # noqa: T201  # to look at it, or to try it by hand

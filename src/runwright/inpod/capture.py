@@ -4,6 +4,7 @@ A process of its own at idle priority, beside the script; what it cannot find ou
 """
 
 # standard library of any image; it runs nvidia-smi and the script's own Python
+# ruff: noqa: PLC0415, PTH100, PTH109, PTH113, PTH118, PTH119, PTH123
 
 from __future__ import annotations
 
@@ -92,7 +93,7 @@ def environment_record(command: Sequence[str], env: Mapping[str, str]) -> dict[s
 
     uname = platform.uname()
     return {
-        "captured": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),  # 3.8
+        "captured": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),  # noqa: UP017  # 3.8
         "command": list(command),
         "python": python(command, env),
         "system": {
@@ -163,7 +164,7 @@ def asked(command: Sequence[str], env: Mapping[str, str]) -> str:
     import subprocess
 
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603  # nvidia-smi and the script's own Python
             command,
             env=dict(env),
             cwd="/",  # Python looks there first, and the workspace may hold a json.py
@@ -183,7 +184,7 @@ def gpus(env: Mapping[str, str]) -> dict[str, Any] | None:
     from xml.etree import ElementTree as ET
 
     try:
-        log = ET.fromstring(asked(["nvidia-smi", "-q", "-x"], env))  # a program of the image
+        log = ET.fromstring(asked(["nvidia-smi", "-q", "-x"], env))  # noqa: S314  # the output of a program in the image
     except ET.ParseError:
         return None
 

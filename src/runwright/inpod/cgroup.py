@@ -1,6 +1,7 @@
 """What the container's control group says: limits, and processes killed for memory."""
 
 # start-up time
+# ruff: noqa: PTH123
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ def memory_limit() -> int | None:
 def cpu_limit() -> float | None:
     """CPUs that the container may use; None without a limit."""
     words = _words("cpu.max") or _words("cpu/cpu.cfs_quota_us") + _words("cpu/cpu.cfs_period_us")
-    if len(words) != 2 or not words[0].isdigit() or not words[1].isdigit():  # quota and period
+    if len(words) != 2 or not words[0].isdigit() or not words[1].isdigit():  # noqa: PLR2004  # quota and period
         return None
     return int(words[0]) / int(words[1])
 
@@ -39,7 +40,7 @@ def cpu_limit() -> float | None:
 def out_of_memory_kills() -> int:
     """Processes of the container that the kernel has killed for its memory limit so far."""
     words = _words("memory.events", "memory/memory.oom_control")
-    for name, value in zip(words[::2], words[1::2]):  # strict= is of Python 3.10
+    for name, value in zip(words[::2], words[1::2]):  # noqa: B905  # strict= is of Python 3.10
         if name == "oom_kill" and value.isdigit():
             return int(value)
     return 0

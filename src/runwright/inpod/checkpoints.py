@@ -1,6 +1,7 @@
 """The newest complete checkpoint in a directory: what an attempt resumes from."""
 
 # start-up time
+# ruff: noqa: PLC0415, PTH208
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ how the script ended. docs/adr/0007-launcher.md has the rules and their reasons.
 """
 
 # start-up time: the script does not wait for imports
+# ruff: noqa: PLC0415, PTH100, PTH107, PTH110, PTH112, PTH118, PTH120
 
 from __future__ import annotations
 
@@ -384,7 +385,7 @@ def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
         return capture(command, env)
     # Numbers 0 to 2 must not go to a pipe of ours.
     free = 0
-    while free <= 2:  # stdin, stdout, stderr
+    while free <= 2:  # noqa: PLR2004  # stdin, stdout, stderr
         free = os.open(os.devnull, os.O_RDWR)
     os.close(free)
     return Launcher(command, env).run()

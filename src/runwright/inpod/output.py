@@ -5,6 +5,7 @@ than its reader (the container runtime) does.
 """
 
 # imports that cost milliseconds wait until the script runs
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Processes and signals: start the script in a session of its own, reap everything, leave nobody behind."""
 
 # start-up time: pathlib and ctypes cost milliseconds each
+# ruff: noqa: PLC0415, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -60,7 +61,7 @@ def spawn(command: Sequence[str], env: Mapping[str, str], stdout: int, stderr: i
             os.dup2(stdout, 1)
             os.dup2(stderr, 2)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            os.execvpe(command[0], list(command), dict(env))  # running it is the point
+            os.execvpe(command[0], list(command), dict(env))  # noqa: S606  # running it is the point
         except OSError as error:
             os.write(tell, str(error.errno).encode())
         finally:

@@ -1,6 +1,7 @@
 """The container's termination message: JSON for the operator, in the 4,096 bytes that the kubelet passes on."""
 
 # start-up time
+# ruff: noqa: PLC0415, PTH123
 
 from __future__ import annotations
 
