@@ -9,11 +9,16 @@ Node = Mapping[str, Any]
 Path = tuple[str, ...]
 """Names of fields; ``[]`` and ``*`` stand for a list's items and a map's values."""
 
-BASE: Final = {"image": "example/trainer:1", "command": ["python"]}
-"""With a command no number of processes is refused."""
+BASE: Final = {
+    "image": "example/trainer:1",
+    "command": ["python"],
+    "objective": {"metric": "a", "direction": "Maximize"},
+}
+"""With a command no number of processes is refused; with an objective early stopping needs no metric of its own."""
 
 UNIONS: Final[Mapping[Path, tuple[str, ...]]] = {
-    ("source",): ("configMap", "inline"),
+    ("source",): ("configMap", "inline", "git"),
+    ("checkpoint",): ("size", "claimName"),
     ("env", "[]", "valueFrom"): ("secretKeyRef", "configMapKeyRef"),
     ("volumes", "[]"): ("emptyDir", "configMap", "secret", "persistentVolumeClaim"),
 }
@@ -21,6 +26,13 @@ UNIONS: Final[Mapping[Path, tuple[str, ...]]] = {
 
 COMPANIONS: Final[Mapping[Path, Mapping[str, Any]]] = {
     ("resourcesPerNode", "gpuResourceName"): {"gpus": 1},
+    ("earlyStopping", "metric"): {"direction": "Maximize", "patience": 1},
+    ("earlyStopping", "direction"): {"patience": 1},
+    ("earlyStopping", "patience"): {"threshold": "1"},
+    ("earlyStopping", "threshold"): {"patience": 1},
+    ("earlyStopping", "minDelta"): {"patience": 1},
+    ("earlyStopping", "minSteps"): {"patience": 1},
+    ("earlyStopping", "timeoutSeconds"): {"patience": 1},
     ("tolerations", "[]", "key"): {"operator": "Exists"},
     ("tolerations", "[]", "operator"): {"key": "a"},
     ("tolerations", "[]", "value"): {"key": "a"},
@@ -30,11 +42,16 @@ COMPANIONS: Final[Mapping[Path, Mapping[str, Any]]] = {
 """Fields beside the one in question, without which its presence or absence would be refused for another reason."""
 
 CHOSEN: Final[Mapping[Path, tuple[Any, ...]]] = {
+    ("earlyStopping",): ({"patience": 1}, {"patience": 2}),
+    ("datasets", "[]", "sha256"): ("0" * 64, "1" * 64),
     ("retry", "maxBackoffSeconds"): (100, 200),  # not below the default of backoffSeconds
     ("tolerations", "[]"): ({"key": "a"}, {"key": "b"}),
 }
 
-_TEXTS: Final = ("a", "b", "/a", "/b", "a.b/c", "a.b/d")
+_TEXTS: Final = (
+    *("a", "b", "/a", "/b", "a.b/c", "a.b/d"),
+    *("http://a", "http://b", "http://a/b", "http://a/c", "s3://aaa", "s3://bbb", "1", "2"),
+)
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,7 @@ STEPS = {
     ".status.objective.bestStep",
     ".status.metrics[].step",
     ".status.progress.step",
+    ".status.checkpoint.step",
     ".status.progress.totalSteps",
 }
 """MLflow's steps are any 64-bit integers, a bound that the API server cannot hold (it reads bounds as floats)."""
@@ -128,7 +129,10 @@ def test_names_of_the_training_run() -> None:
     assert spec["names"]["categories"] == ["runwright"]
     version = spec["versions"][0]
     assert version["subresources"] == {"status": {}}
-    assert version["selectableFields"] == [{"jsonPath": ".status.phase"}]
+    assert version["selectableFields"] == [
+        {"jsonPath": ".status.phase"},
+        {"jsonPath": ".spec.ttlSecondsAfterFinished"},
+    ]
 
 
 def test_names_of_the_tracking_stack() -> None:
@@ -141,7 +145,7 @@ def test_columns_of_the_training_run() -> None:
     narrow = [column["name"] for column in columns if "priority" not in column]
     wide = [column["name"] for column in columns if column.get("priority") == 1]
     assert narrow == ["Phase", "Progress", "Metric", "Attempt", "Experiment", "Age"]
-    assert wide == ["Run-ID", "Nodes", "Message"]
+    assert wide == ["Run-ID", "Nodes", "ETA", "Message"]
 
 
 @pytest.mark.parametrize("model", KINDS, ids=lambda model: model.resource.kind)
@@ -210,7 +214,19 @@ def test_the_reference_has_a_row_for_every_field() -> None:
 def test_the_reference_marks_exactly_the_mutable_fields() -> None:
     text = FILES["docs/reference/api.md"]
     mutable = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `") and "*mutable*" in line]
-    assert mutable == ["retry", "activeDeadlineSeconds", "podsTTLSecondsAfterFinished", "tags"]
+    assert mutable == [
+        "earlyStopping",
+        "inactivity",
+        "retry",
+        "activeDeadlineSeconds",
+        "pendingDeadlineSeconds",
+        "gangTimeoutSeconds",
+        "podsTTLSecondsAfterFinished",
+        "ttlSecondsAfterFinished",
+        "suspend",
+        "stop",
+        "tags",
+    ]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ STATUS = {
     "attempt": 2,
     "tracking": {"experiment": "mnist", "runId": "0123456789abcdef"},
     "objective": {"metric": "accuracy", "value": "0.9821"},
-    "progress": {"percentage": 40},
+    "progress": {"percentage": 40, "estimatedRemainingSeconds": 90},
     "conditions": [
         {
             "type": kind,
@@ -52,6 +52,7 @@ def test_columns_show_the_status(server: Server) -> None:
         "Experiment": "mnist",
         "Run-ID": "0123456789abcdef",
         "Nodes": 2,
+        "ETA": 90,
         "Message": "about Running",
     }
 
@@ -68,6 +69,19 @@ def test_runs_are_selected_by_phase(server: Server) -> None:
     assert server.names("TrainingRun", "status.phase=Succeeded") & {"select-a", "select-b", "select-c"} == {"select-a"}
     unfinished = server.names("TrainingRun", "status.phase!=Succeeded,status.phase!=Failed")
     assert unfinished & {"select-a", "select-b", "select-c"} == {"select-b", "select-c"}
+
+
+def test_runs_with_a_time_to_live_are_selected(server: Server) -> None:
+    for name, ttl in (
+        ("ttl-a", {"ttlSecondsAfterFinished": 0}),
+        ("ttl-b", {"ttlSecondsAfterFinished": 60}),
+        ("ttl-c", {}),
+    ):
+        server.create(run(name, **ttl))
+    assert server.names("TrainingRun", "spec.ttlSecondsAfterFinished!=") & {"ttl-a", "ttl-b", "ttl-c"} == {
+        "ttl-a",
+        "ttl-b",
+    }
 
 
 def test_a_status_write_changes_no_spec_and_a_spec_write_no_status(server: Server) -> None:

@@ -17,14 +17,26 @@ FIELDS = list(fields(SPEC))
 
 MUTABLE: set[Path] = {
     ("tracking", "tags"),
+    ("earlyStopping",),
+    ("inactivity",),
     ("retry",),
     ("activeDeadlineSeconds",),
+    ("pendingDeadlineSeconds",),
+    ("gangTimeoutSeconds",),
     ("podsTTLSecondsAfterFinished",),
+    ("ttlSecondsAfterFinished",),
+    ("suspend",),
+    ("stop",),
 }
 """What may change in a run's life. `tracking` itself may come and go as long as it holds only tags."""
 
 
-def is_mutable(path: Path) -> bool:
+SET_ONCE = ("stop",)
+
+
+def is_mutable(path: Path, before: dict[str, Any]) -> bool:
+    if path[:1] == SET_ONCE and SET_ONCE[0] in before:
+        return False
     return path == ("tracking",) or any(path[: len(free)] == free for free in MUTABLE)
 
 
@@ -71,14 +83,17 @@ def check(server: Server, field: Field, before: dict[str, Any], after: dict[str,
     """Update `before`, as stored, to the spec `after`: accepted exactly where the table says so."""
     assert before["spec"] != after
     update = {**before, "spec": after}
-    if is_mutable(field.path):
+    if is_mutable(field.path, before["spec"]):
         assert server.replace(update, dry_run=True)["spec"] == after
         return
     with pytest.raises(Refused) as refusal:
         server.replace(update, dry_run=True)
     name = fixed_part(field.path)
-    expected = f"spec.{name}: Invalid value: {name} is immutable; use a new metadata.name for a changed run"
-    assert any(cause == expected for cause in refusal.value.causes), refusal.value.causes
+    remedy = (
+        "is set once: " if field.path[:1] == SET_ONCE else "is immutable; use a new metadata.name for a changed run"
+    )
+    expected = f"spec.{name}: Invalid value: {name} {remedy}"
+    assert any(cause.startswith(expected) for cause in refusal.value.causes), refusal.value.causes
 
 
 OPTIONAL = [field for field in FIELDS if not field.required]
@@ -133,7 +148,8 @@ def beyond(field: Field) -> list[Any]:
         found.append("")
     if "maxItems" in node:
         item = values(node["items"], (*field.path, "[]"))[0]
-        found.append([{**item, "name": f"a{n}"} if "name" in item else item for n in range(node["maxItems"] + 1)])
+        named = isinstance(item, dict) and "name" in item
+        found.append([{**item, "name": f"a{n}"} if named else item for n in range(node["maxItems"] + 1)])
     if "maxProperties" in node:
         value = values(node["additionalProperties"], (*field.path, "*"))[0]
         found.append({f"a{n}": value for n in range(node["maxProperties"] + 1)})

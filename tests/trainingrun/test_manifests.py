@@ -15,6 +15,7 @@ from runwright.apis import markers
 from runwright.apis.crd import annotated_schema
 from runwright.apis.v1alpha1 import TrainingRun
 from runwright.apis.v1alpha1.common import DNS_LABEL
+from runwright.ports import Key, TrackingServer
 from runwright.trainingrun import manifests
 from runwright.trainingrun.environment import Tracked
 from tests.trainingrun.samples import OPTIONS, SERVER, UID, run
@@ -22,6 +23,16 @@ from tests.trainingrun.samples import OPTIONS, SERVER, UID, run
 GOLDEN = Path(__file__).parent / "golden"
 TRACKED = Tracked(SERVER, "17", "3f0e9c")
 USERS = {"data": {"train.py": "print('hello')\n", "data.csv": "1,2\n"}, "binaryData": {"weights.bin": "AAEC"}}
+
+GUARDED = TrackingServer(
+    "https://main-mlflow.tracking.svc.cluster.local:5000",
+    shared=True,
+    operator_secret=Key("tracking", "main-mlflow-operator"),
+    client_secret="main-mlflow-client",
+    ca_bundle="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+)
+SERVERS = {"login-and-authorities": Tracked(GUARDED, "17", "3f0e9c")}
+"""Cases tracked elsewhere than the rest."""
 
 CASES: Mapping[str, dict[str, Any]] = {
     "single-cpu": {
@@ -71,6 +82,7 @@ CASES: Mapping[str, dict[str, Any]] = {
             {"name": "keys", "mountPath": "/keys", "secret": {"secretName": "keys"}},
         ],
     },
+    "login-and-authorities": {"command": ["python", "train.py"], "parameters": {"lr": "0.1"}},
     "user-env": {
         "seed": 0,
         "env": [
@@ -89,6 +101,8 @@ def rendered(spec: Mapping[str, Any], *, attempt: int = 1, tracked: Tracked | No
     """All child objects of a run as YAML."""
     made = run(**spec)
     objects: list[Any] = []
+    if tracked is not None and tracked.server.ca_bundle:
+        objects.append(manifests.ca_config_map(made, tracked.server.ca_bundle))
     keys: tuple[str, ...] = ()
     if made.spec.source is not None:
         keys = (*USERS["data"], *USERS["binaryData"]) if made.spec.source.config_map else ()
@@ -102,7 +116,7 @@ def rendered(spec: Mapping[str, Any], *, attempt: int = 1, tracked: Tracked | No
 
 @pytest.mark.parametrize("name", CASES)
 def test_manifests_are_as_recorded(name: str) -> None:
-    path, text = GOLDEN / f"{name}.yaml", rendered(CASES[name])
+    path, text = GOLDEN / f"{name}.yaml", rendered(CASES[name], tracked=SERVERS.get(name, TRACKED))
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)
     assert text == path.read_text()
@@ -133,13 +147,13 @@ def _pods(text: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", CASES)
 def test_every_pod_meets_the_restricted_pod_security_standard(name: str) -> None:
     """kubernetes.io/docs/concepts/security/pod-security-standards, level restricted."""
-    pod = _pods(rendered(CASES[name]))["spec"]
+    pod = _pods(rendered(CASES[name], tracked=SERVERS.get(name, TRACKED)))["spec"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] > 0
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     (container,) = pod["containers"]
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    allowed = {"name", "emptyDir", "configMap", "downwardAPI", "persistentVolumeClaim", "secret"}
+    allowed = {"name", "emptyDir", "configMap", "downwardAPI", "projected", "persistentVolumeClaim", "secret"}
     assert all(set(volume) <= allowed for volume in pod["volumes"])
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
     assert pod["automountServiceAccountToken"] is False
@@ -163,6 +177,27 @@ def test_without_tracking_no_mlflow_variable_is_set() -> None:
     assert not [e["name"] for e in env if e["name"].startswith("MLFLOW")]
 
 
+def test_a_login_reaches_the_pods_by_reference_only() -> None:
+    text = rendered(CASES["single-cpu"], tracked=Tracked(GUARDED, "17", "3f0e9c"))
+    env = {e["name"]: e for e in _pods(text)["spec"]["containers"][0]["env"]}
+    for key in ("username", "password"):
+        ref = {"name": "main-mlflow-client", "key": key, "optional": False}
+        assert env[f"MLFLOW_TRACKING_{key.upper()}"]["valueFrom"] == {"secretKeyRef": ref}
+    assert "main-mlflow-operator" not in text
+
+
+def test_authorities_are_a_file_of_the_pods_and_never_change_under_them() -> None:
+    pod = _pods(rendered(CASES["single-cpu"], tracked=Tracked(GUARDED, "17", "3f0e9c")))["spec"]
+    env = {e["name"]: e.get("value") for e in pod["containers"][0]["env"]}
+    (mount,) = (m for m in pod["containers"][0]["volumeMounts"] if m["name"] == "control")
+    assert env["MLFLOW_TRACKING_SERVER_CERT_PATH"] == f"{mount['mountPath']}/ca.crt"
+    (control,) = (v for v in pod["volumes"] if v["name"] == "control")
+    made = manifests.ca_config_map(run(), GUARDED.ca_bundle)
+    assert control["projected"]["sources"][1]["configMap"]["name"] == made["metadata"]["name"]
+    assert (made["data"], made["immutable"]) == ({"ca.crt": GUARDED.ca_bundle}, True)
+    assert manifests.ca_name(run(), "another") != made["metadata"]["name"]
+
+
 def test_attempts_differ_in_name_label_and_variable_only() -> None:
     first, second = rendered(CASES["single-cpu"], attempt=1), rendered(CASES["single-cpu"], attempt=2)
     changed = {
@@ -180,7 +215,8 @@ NAMES = st.from_regex(r"\A[a-z]([-a-z0-9]{0,61}[a-z0-9])?\Z")
 def test_names_of_children_are_dns_labels_with_room_for_the_pods_suffixes(name: str, attempt: int) -> None:
     made = run(name=name, numNodes=4096, command=["x"])
     job = manifests.job(made, attempt, None, (), OPTIONS)["metadata"]["name"]
-    for child in (f"{job}-4095", manifests.source_name(made), manifests.service(made)["metadata"]["name"]):
+    others = (manifests.source_name(made), manifests.ca_name(made, "PEM"), manifests.service(made)["metadata"]["name"])
+    for child in (f"{job}-4095", *others):
         assert len(child) <= 63
         assert re.fullmatch(DNS_LABEL.strip("^$"), child)
 
@@ -200,6 +236,10 @@ MUTABLE: dict[str, Any] = {
     "retry": {"maxFailures": 3},
     "activeDeadlineSeconds": 5,
     "podsTTLSecondsAfterFinished": 5,
+    "ttlSecondsAfterFinished": 5,
+    "suspend": True,
+    "stop": {"mode": "Finish"},
+    "inactivity": {"timeoutSeconds": 60},
     "tracking": {"tags": {"a": "b"}},
 }
 
@@ -207,6 +247,11 @@ MUTABLE: dict[str, Any] = {
 @given(st.sets(st.sampled_from(sorted(MUTABLE))))
 def test_mutable_fields_are_no_part_of_what_identifies_a_run(chosen: set[str]) -> None:
     assert manifests.spec_hash(run(**{k: MUTABLE[k] for k in chosen}).spec) == manifests.spec_hash(run().spec)
+
+
+@pytest.mark.parametrize("same", [{"rerunPolicy": "IfNotRecorded"}, {"managedBy": "a.b/c"}, {"numNodes": 1}])
+def test_what_says_nothing_new_about_the_training_is_none_either(same: dict[str, Any]) -> None:
+    assert manifests.spec_hash(run(**same).spec) == manifests.spec_hash(run().spec)
 
 
 def test_what_is_left_out_is_what_the_api_lets_change() -> None:

@@ -1,4 +1,4 @@
-"""Pure builders of the child objects: Job, headless Service and the ConfigMap with the code.
+"""Pure builders of the child objects: Job, headless Service, the ConfigMaps with the code and with authorities.
 
 Each is POSTed once and never applied again: a Job's template is immutable, and an operator upgrade must not touch
 running Jobs.
@@ -13,6 +13,7 @@ from runwright.apis.v1alpha1 import TrainingRun, TrainingRunSpec
 from runwright.names import (
     ANNOTATION_PARAMETERS,
     API_VERSION,
+    CA_FILE,
     CONTROL_DIR,
     LABEL_ATTEMPT,
     LABEL_MLFLOW_RUN_ID,
@@ -27,8 +28,21 @@ from runwright.ports import Key
 from runwright.trainingrun.environment import Tracked, base_name, environment, job_name, parameters_json
 from runwright.trainingrun.options import Options
 
-MUTABLE: Final = ("retry", "activeDeadlineSeconds", "podsTTLSecondsAfterFinished")
+MUTABLE: Final = (
+    "earlyStopping",
+    "inactivity",
+    "retry",
+    "activeDeadlineSeconds",
+    "pendingDeadlineSeconds",
+    "gangTimeoutSeconds",
+    "podsTTLSecondsAfterFinished",
+    "ttlSecondsAfterFinished",
+    "suspend",
+    "stop",
+)
 """Top-level spec fields that may change during a run, hence no part of what identifies it."""
+ASIDE: Final = ("rerunPolicy", "managedBy")
+"""Fixed fields that say nothing about what is trained: a recorded run is found whatever they were."""
 
 
 def source_name(run: TrainingRun) -> str:
@@ -44,10 +58,13 @@ def key(run: TrainingRun) -> Key:
 def spec_hash(spec: TrainingRunSpec) -> str:
     """SHA-256 (first 16 hex digits) of the canonical JSON of all that makes a run what it is.
 
-    Mutable fields and tags are left out.
+    Mutable fields and tags are left out, and so is what has its default: a field that a later version adds must not
+    make another run of a recorded one.
     """
-    content = {k: v for k, v in spec.to_dict().items() if k not in MUTABLE}
-    content["tracking"] = {k: v for k, v in content.get("tracking", {}).items() if k != "tags"}
+    content = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    content = {k: v for k, v in content.items() if k not in (*MUTABLE, *ASIDE)}
+    if tracking := {k: v for k, v in content.pop("tracking", {}).items() if k != "tags"}:
+        content["tracking"] = tracking
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -119,6 +136,29 @@ def source_config_map(run: TrainingRun, found: Mapping[str, Any] | None = None) 
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "immutable": True, **content}
 
 
+# ---------------------------------------------------------------------------------------------------- authorities
+
+
+def ca_name(run: TrainingRun, ca_bundle: str) -> str:
+    """Name of the ConfigMap with the tracking server's authorities; others get another, so that none ever changes."""
+    return f"{base_name(run)}-ca-{hashlib.sha256(ca_bundle.encode()).hexdigest()[:8]}"
+
+
+def ca_config_map(run: TrainingRun, ca_bundle: str) -> dict[str, Any]:
+    """Build the immutable ConfigMap with the authorities that the pods' MLflow client is to trust.
+
+    The stack may be in another namespace, where pods cannot mount anything from.
+    """
+    meta = _metadata(run, ca_name(run, ca_bundle), labels=labels(run))
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": meta,
+        "immutable": True,
+        "data": {_file_name(CA_FILE): ca_bundle},
+    }
+
+
 # ---------------------------------------------------------------------------------------------------- Service
 
 
@@ -164,14 +204,29 @@ def _resources(spec: TrainingRunSpec) -> dict[str, Any]:
     return {name: value for name, value in (("requests", requests), ("limits", limits)) if value}
 
 
-def _volumes(run: TrainingRun, files: Sequence[tuple[str, str]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _file_name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
+def _control_volume(run: TrainingRun, ca_bundle: str) -> dict[str, Any]:
+    """What the operator tells the pods in files."""
+    annotation = f"metadata.annotations['{ANNOTATION_PARAMETERS}']"
+    told = {"items": [{"path": _file_name(PARAMS_FILE), "fieldRef": {"fieldPath": annotation}}]}
+    if not ca_bundle:
+        return {"name": "control", "downwardAPI": told}
+    name = _file_name(CA_FILE)
+    authorities = {"name": ca_name(run, ca_bundle), "items": [{"key": name, "path": name}]}
+    return {"name": "control", "projected": {"sources": [{"downwardAPI": told}, {"configMap": authorities}]}}
+
+
+def _volumes(
+    run: TrainingRun, files: Sequence[tuple[str, str]], ca_bundle: str
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Volumes of the pod, and where the trainer mounts them."""
     spec = run.spec
-    annotation = f"metadata.annotations['{ANNOTATION_PARAMETERS}']"
-    control = [{"path": PARAMS_FILE.rsplit("/", 1)[-1], "fieldRef": {"fieldPath": annotation}}]
     volumes: list[dict[str, Any]] = [
         {"name": "workspace", "emptyDir": {}},
-        {"name": "control", "downwardAPI": {"items": control}},
+        _control_volume(run, ca_bundle),
     ]
     mounts: list[dict[str, Any]] = [
         {"name": "workspace", "mountPath": WORKSPACE},
@@ -206,7 +261,7 @@ def _pod_template(
     options: Options,
 ) -> dict[str, Any]:
     spec = run.spec
-    volumes, mounts = _volumes(run, files)
+    volumes, mounts = _volumes(run, files, tracked.server.ca_bundle if tracked else "")
     trainer = {
         "name": TRAINER_CONTAINER,
         "image": spec.image,

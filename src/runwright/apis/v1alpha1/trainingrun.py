@@ -32,7 +32,20 @@ from runwright.apis.v1alpha1.trainingrun_pod import (
     Toleration,
     Volume,
 )
+from runwright.apis.v1alpha1.trainingrun_rules import (
+    Checkpoint,
+    Direction,
+    EarlyStopping,
+    Inactivity,
+    Objective,
+    Retry,
+    Stop,
+)
+from runwright.apis.v1alpha1.trainingrun_source import Dataset, SourceSpec
 from runwright.apis.v1alpha1.trainingrun_status import TrainingRunStatus
+
+MANAGER = "runwright.dev/operator"
+"""Value of managedBy that means this operator, as its absence does."""
 
 MLFLOW_KEY = "^[A-Za-z0-9_][A-Za-z0-9_.: -]*(/[A-Za-z0-9_][A-Za-z0-9_.: -]*)*$"
 """What MLflow accepts as the key of a tag (mlflow.utils.validation), but for non-ASCII letters."""
@@ -83,77 +96,6 @@ class TrackingSpec(ApiModel):
     """Tags of the MLflow run."""
 
 
-class ConfigMapSource(ApiModel):
-    """Training code in a ConfigMap."""
-
-    name: ObjectName
-    """Name of a ConfigMap in the run's namespace; each key becomes a file in /workspace."""
-
-
-class InlineSource(ApiModel):
-    """Training code in the manifest itself."""
-
-    files: Annotated[
-        dict[str, Annotated[str, Field(max_length=262144)]],
-        Field(min_length=1, max_length=64),
-        Rule(
-            "self.all(k, k.size() <= 253 && k.matches('^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$') && "
-            "!k.split('/').exists(part, part == '.' || part == '..'))",
-            "keys of files must be relative paths of at most 253 letters, digits, '.', '_', '-' and '/', "
-            "without '.' or '..' parts",
-        ),
-        Rule(
-            "self.map(k, bytes(self[k]).size()).sum() <= 524288",
-            "files must have at most 524288 bytes together; use source.configMap or an image for more",
-        ),
-    ]
-    """Content by path below /workspace."""
-
-
-class SourceSpec(ApiModel):
-    """Training code that is not in the image; it lands in /workspace."""
-
-    model_config = object_rules(
-        Rule("has(self.configMap) != has(self.inline)", "set exactly one of configMap and inline"),
-    )
-
-    config_map: ConfigMapSource | None = None
-    """A ConfigMap with the code."""
-    inline: InlineSource | None = None
-    """The code itself."""
-
-
-class Objective(ApiModel):
-    """The metric by which runs are compared."""
-
-    metric: Annotated[str, Field(min_length=1, max_length=250)]
-    """Name of the metric as logged to MLflow."""
-    direction: Literal["Maximize", "Minimize"]
-    """Which values are better."""
-
-
-class Retry(ApiModel):
-    """When a run that stopped is tried again, under the same MLflow run."""
-
-    model_config = object_rules(
-        Rule(
-            "(has(self.backoffSeconds) ? self.backoffSeconds : 10) <= "
-            "(has(self.maxBackoffSeconds) ? self.maxBackoffSeconds : 600)",
-            "backoffSeconds (default 10) must not exceed maxBackoffSeconds (default 600)",
-            ".backoffSeconds",
-        ),
-    )
-
-    max_failures: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Failures of the code that are tried again; default 0."""
-    max_disruptions: Annotated[int, Field(ge=0, le=10000)] = 20
-    """Preemptions, evictions and lost nodes that are tried again; default 20."""
-    backoff_seconds: Annotated[int, Field(ge=1, le=86400)] = 10
-    """Seconds before the first new attempt; doubles with each further one; default 10."""
-    max_backoff_seconds: Annotated[int, Field(ge=1, le=86400)] = 600
-    """Longest wait before a new attempt, in seconds; default 600."""
-
-
 LAUNCHER_RULE = Rule(
     "(has(self.launcher) ? self.launcher == 'None' : "
     "(has(self.numNodes) ? self.numNodes : 1) * (has(self.numProcPerNode) ? self.numProcPerNode : "
@@ -165,11 +107,63 @@ LAUNCHER_RULE = Rule(
 )
 
 
+CHECKPOINT_PATH = "(has(self.checkpoint.mountPath) ? self.checkpoint.mountPath : '/checkpoints')"
+DATASET_PATH = "(has(d.mountPath) ? d.mountPath : '/data/' + d.name)"
+PATH_RULES = (
+    Rule(
+        f"!has(self.checkpoint) || !has(self.volumes) || !self.volumes.exists(v, v.mountPath == {CHECKPOINT_PATH})",
+        "checkpoint.mountPath (default /checkpoints) is the mountPath of a volume, too: change one of them",
+        ".checkpoint",
+    ),
+    Rule(
+        f"!has(self.datasets) || !has(self.volumes) || "
+        f"!self.datasets.exists(d, self.volumes.exists(v, v.mountPath == {DATASET_PATH}))",
+        "the mountPath of a dataset (default /data/<name>) is that of a volume, too: change one of them",
+        ".datasets",
+    ),
+    Rule(
+        f"!has(self.datasets) || !has(self.checkpoint) || "
+        f"!self.datasets.exists(d, {DATASET_PATH} == {CHECKPOINT_PATH})",
+        "checkpoint.mountPath (default /checkpoints) is that of a dataset, too: change one of them",
+        ".datasets",
+    ),
+)
+
+SECRETS_RULE = Rule(
+    "(has(self.env) ? self.env.filter(e, has(e.valueFrom) && has(e.valueFrom.secretKeyRef)).size() : 0) + "
+    "(has(self.volumes) ? self.volumes.filter(v, has(v.secret)).size() : 0) + "
+    "(has(self.imagePullSecrets) ? self.imagePullSecrets.size() : 0) + "
+    "(has(self.datasets) ? self.datasets.filter(d, has(d.credentialsSecretRef)).size() : 0) + "
+    "(has(self.source) && has(self.source.git) && has(self.source.git.credentialsSecretRef) ? 1 : 0) <= 16",
+    "at most 16 references to Secrets (env, volumes, imagePullSecrets, source.git, datasets) are possible, since the "
+    "right to read each is checked; mount a Secret of many keys as a volume",
+)
+"""A check of a right costs 350,000 of the 1,000,000 that an expression of a ValidatingAdmissionPolicy may."""
+
+EARLY_STOPPING_RULE = Rule(
+    "!has(self.earlyStopping) || (has(self.earlyStopping.metric) && has(self.earlyStopping.direction)) || "
+    "(has(self.objective) && (!has(self.earlyStopping.metric) || self.earlyStopping.metric == self.objective.metric))",
+    "earlyStopping needs metric and direction, unless it watches the metric of objective",
+    ".earlyStopping",
+)
+
+STOP_ONCE = Rule(
+    "!has(oldSelf.stop) || (has(self.stop) && self.stop == oldSelf.stop)",
+    "stop is set once: it cannot be changed or taken back; delete the TrainingRun to end it at once, "
+    "or use a new metadata.name to train again",
+    ".stop",
+)
+
+
 class TrainingRunSpec(ApiModel):
     """What to train. Fixed at creation, but for the fields that say they are mutable."""
 
     model_config = object_rules(
         LAUNCHER_RULE,
+        *PATH_RULES,
+        SECRETS_RULE,
+        EARLY_STOPPING_RULE,
+        STOP_ONCE,
         Rule(
             "!has(self.seed) || !has(self.parameters) || !('seed' in self.parameters)",
             "parameters.seed is what spec.seed logs; keep only one of them",
@@ -197,6 +191,17 @@ class TrainingRunSpec(ApiModel):
     """Random seed: RUNWRIGHT_SEED, PYTHONHASHSEED and the parameter seed."""
     source: SourceSpec | None = None
     """Training code that is not in the image."""
+    datasets: Annotated[
+        tuple[Dataset, ...],
+        Field(max_length=16),
+        list_map("name"),
+        Rule(
+            "self.all(a, self.filter(d, (has(d.mountPath) ? d.mountPath : '/data/' + d.name) == "
+            "(has(a.mountPath) ? a.mountPath : '/data/' + a.name)).size() == 1)",
+            "each mountPath may be used by one dataset only",
+        ),
+    ] = ()
+    """Data that is fetched before the training starts."""
     image: Annotated[str, Field(min_length=1, max_length=512, pattern=f"^{NO_SPACE}+$")]
     """Container image that trains; with launcher Torchrun it needs python3 and torch."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
@@ -264,18 +269,51 @@ class TrainingRunSpec(ApiModel):
         ),
     ] = ()
     """Volumes of the training container."""
+    checkpoint: Checkpoint | None = None
+    """A volume for checkpoints, the same for all attempts."""
     objective: Objective | None = None
     """The metric by which runs are compared."""
+    early_stopping: Annotated[EarlyStopping, MUTABLE_FIELD] | None = None
+    """When the run has learned what it can; default: never."""
+    inactivity: Annotated[Inactivity, MUTABLE_FIELD] | None = None
+    """What happens when the run logs nothing any more; default: nothing."""
     retry: Annotated[Retry, MUTABLE_FIELD] = Field(default_factory=Retry)
     """When the run is tried again."""
     active_deadline_seconds: Annotated[int, Field(ge=1, le=INT32_MAX), MUTABLE_FIELD] | None = None
     """Seconds that the attempts may run together before the run fails; default: no limit."""
+    pending_deadline_seconds: Annotated[int, Field(ge=1, le=INT32_MAX), MUTABLE_FIELD] | None = None
+    """Seconds that the run may wait for its first attempt to run before it fails; default: no limit."""
+    gang_timeout_seconds: Annotated[int, Field(ge=1, le=INT32_MAX), MUTABLE_FIELD] = 300
+    """Seconds that some nodes may hold their place while others find none, before all let go; default 300."""
     termination_grace_period_seconds: Annotated[int, Field(ge=0, le=86400)] = 60
     """Seconds between SIGTERM and SIGKILL; default 60."""
     pods_ttl_seconds_after_finished: Annotated[
         int, Field(ge=0, le=INT32_MAX, alias="podsTTLSecondsAfterFinished"), MUTABLE_FIELD
     ] = 3600
     """Seconds that pods and Jobs stay after the end; default 3600. The TrainingRun itself stays."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=INT32_MAX), MUTABLE_FIELD] | None = None
+    """Seconds after which the finished TrainingRun itself is deleted; its MLflow run stays. Default: never."""
+    suspend: Annotated[bool, MUTABLE_FIELD] = False
+    """True ends the pods and keeps the run, to go on as another attempt later; default false."""
+    stop: Annotated[Stop, MUTABLE_FIELD] | None = None
+    """Ends the run on request; set once."""
+    rerun_policy: Literal["Always", "IfNotRecorded"] = "Always"
+    """IfNotRecorded: where MLflow has a FINISHED run of this name and spec already, nothing runs; default Always."""
+    managed_by: (
+        Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[-A-Za-z0-9._]+$")]
+        | None
+    ) = None
+    """Who carries the run out; default runwright.dev/operator. With another value this operator leaves it alone."""
+
+    @property
+    def early_stopping_metric(self) -> tuple[str, Direction] | None:
+        """Metric that early stopping watches and which values are better, with the defaults applied."""
+        wanted, objective = self.early_stopping, self.objective
+        if wanted is None:
+            return None
+        name = wanted.metric or (objective.metric if objective else "")
+        direction = wanted.direction or (objective.direction if objective and objective.metric == name else None)
+        return (name, direction) if name and direction else None
 
     @property
     def processes_per_node(self) -> int:
@@ -306,9 +344,16 @@ class TrainingRun(ApiModel):
             Column("Age", ".metadata.creationTimestamp", "date"),
             Column("Run-ID", ".status.tracking.runId", wide=True, description="Id of the MLflow run"),
             Column("Nodes", ".spec.numNodes", "integer", wide=True),
+            Column(
+                "ETA",
+                ".status.progress.estimatedRemainingSeconds",
+                "integer",
+                wide=True,
+                description="Estimated seconds to the end",
+            ),
             Column("Message", '.status.conditions[?(@.type=="Running")].message', wide=True),
         ),
-        selectable=(".status.phase",),
+        selectable=(".status.phase", ".spec.ttlSecondsAfterFinished"),
         immutable_spec=True,
         root_rules=(DNS_1035_NAME,),
     )

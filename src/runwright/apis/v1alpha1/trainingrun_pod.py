@@ -18,10 +18,14 @@ RESERVED_ENV = (
     "MLFLOW_TRACKING_URI",
     "MLFLOW_EXPERIMENT_ID",
     "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_SERVER_CERT_PATH",
     "HOME",
     "JOB_COMPLETION_INDEX",
 )
-RESERVED_VOLUMES = ("workspace", "source", "control", "shm")
+RESERVED_VOLUMES = ("workspace", "source", "control", "shm", "checkpoint", "datasets")
+RESERVED_VOLUME_PREFIX = "runwright-"
 
 
 _RESERVED_ENV_TEXT = ", ".join((*(f"{prefix}*" for prefix in RESERVED_ENV_PREFIXES), *RESERVED_ENV))
@@ -33,6 +37,22 @@ def _cel_list(values: tuple[str, ...]) -> str:
 
 def _starts_with_any(prefixes: tuple[str, ...]) -> str:
     return " || ".join(f"self.startsWith('{prefix}')" for prefix in prefixes)
+
+
+MountPath = Annotated[
+    str,
+    Field(min_length=2, max_length=512, pattern=r"^(/[^/:]+)+$"),
+    Rule(
+        "!self.split('/').exists(part, part == '.' || part == '..')",
+        "mountPath must not contain '.' or '..' parts",
+    ),
+    Rule(
+        "!(self in ['/workspace', '/runwright', '/dev/shm']) && !self.startsWith('/runwright/')",
+        "mountPath must not be /workspace (a directory below it is allowed), /runwright, or /dev/shm "
+        "(set spec.sharedMemory instead): Runwright mounts these itself",
+    ),
+]
+"""Where a volume is mounted in the training container."""
 
 
 class KeySelector(ApiModel):
@@ -193,24 +213,13 @@ class Volume(ApiModel):
         str,
         Field(min_length=1, max_length=63, pattern=DNS_LABEL),
         Rule(
-            f"!(self in {_cel_list(RESERVED_VOLUMES)})",
-            f"the name belongs to Runwright, choose another (reserved: {', '.join(RESERVED_VOLUMES)})",
+            f"!(self in {_cel_list(RESERVED_VOLUMES)}) && !self.startsWith('{RESERVED_VOLUME_PREFIX}')",
+            "the name belongs to Runwright, choose another (reserved: "
+            f"{', '.join((*RESERVED_VOLUMES, RESERVED_VOLUME_PREFIX + '*'))})",
         ),
     ]
     """Name, unique within the run."""
-    mount_path: Annotated[
-        str,
-        Field(min_length=2, max_length=512, pattern=r"^(/[^/:]+)+$"),
-        Rule(
-            "!self.split('/').exists(part, part == '.' || part == '..')",
-            "mountPath must not contain '.' or '..' parts",
-        ),
-        Rule(
-            "!(self in ['/workspace', '/runwright', '/dev/shm']) && !self.startsWith('/runwright/')",
-            "mountPath must not be /workspace (a directory below it is allowed), /runwright, or /dev/shm "
-            "(set spec.sharedMemory instead): Runwright mounts these itself",
-        ),
-    ]
+    mount_path: MountPath
     """Absolute path in the container, without a trailing slash."""
     read_only: bool | None = None
     """True mounts the volume read-only."""

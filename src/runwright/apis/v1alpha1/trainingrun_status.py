@@ -20,7 +20,7 @@ MetricValue = Annotated[str, Field(max_length=32)]
 
 
 class Phase(StrEnum):
-    """Where the run stands, in a word; Queued, Suspended and Cancelled are not used yet."""
+    """Where the run stands, in a word."""
 
     PENDING = "Pending"
     QUEUED = "Queued"
@@ -50,8 +50,14 @@ class AttemptStatus(ApiModel):
     end_time: Timestamp | None = None
     """When the attempt was over."""
     running_seconds: Seconds | None = None
-    """Seconds between start and end."""
-    outcome: Literal["Succeeded", "Failed", "Disrupted"] | None = None
+    """Seconds that its pods ran."""
+    suspend_time: Timestamp | None = None
+    """Since when a queue has taken its nodes away; absent while it has them."""
+    resume_time: Timestamp | None = None
+    """Since when its pods have been running again after a queue had taken the nodes away."""
+    preemptions: Counter | None = None
+    """How often a queue took its nodes away; each is a disruption."""
+    outcome: Literal["Succeeded", "Failed", "Disrupted", "Suspended", "Stopped"] | None = None
     """How the attempt ended; absent while it lasts."""
     reason: Reason | None = None
     """Why it ended, in CamelCase, e.g. OOMKilled."""
@@ -119,6 +125,28 @@ class ProgressStatus(ApiModel):
     """Seconds to the end at the pace so far; absent where that says nothing."""
 
 
+class CheckpointStatus(ApiModel):
+    """The last checkpoint that the code told of by logging the metric checkpoint."""
+
+    step: Step
+    """Step of the checkpoint."""
+    time: Timestamp
+    """When it was written."""
+
+
+class StopStatus(ApiModel):
+    """A stop that is being carried out, or was."""
+
+    mode: Literal["Finish", "Cancel"]
+    """Finish: the code ends by itself, in time; Cancel: at once."""
+    reason: Reason
+    """Who stops: Requested, or EarlyStopping."""
+    message: Annotated[str, Field(max_length=1024)] | None = None
+    """Why, for people."""
+    time: Timestamp
+    """Since when $RUNWRIGHT_STOP_FILE is being raised in the pods."""
+
+
 class FailureStatus(ApiModel):
     """What ended the last attempt that did not succeed; gone when the run succeeds."""
 
@@ -165,7 +193,7 @@ class TrainingRunStatus(ApiModel):
     failures: Counter = 0
     """Attempts that the code ended."""
     disruptions: Counter = 0
-    """Attempts that preemption, eviction or a lost node ended."""
+    """Preemptions, evictions and lost nodes."""
     running_seconds: Seconds = 0
     """Seconds that all ended attempts together ran."""
     next_attempt_time: Timestamp | None = None
@@ -173,7 +201,7 @@ class TrainingRunStatus(ApiModel):
     attempts: Annotated[tuple[AttemptStatus, ...], Field(max_length=10), list_map("number")] = ()
     """The last ten attempts."""
     conditions: Conditions = ()
-    """Running, Complete, Failed, TrackingAvailable, and kstatus' Ready, Reconciling, Stalled."""
+    """Suspended, Running, Complete, Failed, TrackingAvailable, and kstatus' Ready, Reconciling, Stalled."""
     tracking: TrackingStatus | None = None
     """The MLflow run."""
     objective: ObjectiveStatus | None = None
@@ -182,6 +210,10 @@ class TrainingRunStatus(ApiModel):
     """Latest point of each metric, at most 64."""
     progress: ProgressStatus | None = None
     """How far the training is."""
+    checkpoint: CheckpointStatus | None = None
+    """The last checkpoint that the code told of."""
+    stop: StopStatus | None = None
+    """A stop that is being carried out, or was."""
     failure: FailureStatus | None = None
     """What ended the last attempt that did not succeed; gone when the run succeeds."""
     resolved: Resolved | None = None

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from runwright.apis.v1alpha1 import TrainingRunStatus
-from runwright.apis.v1alpha1.trainingrun import Retry
+from runwright.apis.v1alpha1.trainingrun_rules import Retry
 from runwright.trainingrun.plan import Ended, Finished, Restarting
 
 
