@@ -27,5 +27,7 @@ TRAINER_CONTAINER: Final = "trainer"
 WORKSPACE: Final = "/workspace"
 CONTROL_DIR: Final = "/runwright"
 PARAMS_FILE: Final = f"{CONTROL_DIR}/params.json"
+CA_FILE: Final = f"{CONTROL_DIR}/ca.crt"
+"""Where pods find the authorities of the tracking server's certificate."""
 MASTER_PORT: Final = 29500
 """Default port of torch.distributed's rendezvous (torch.distributed.run --master-port)."""

@@ -35,6 +35,7 @@ from tests.trainingrun.samples import (
     NOW,
     OPTIONS,
     RUNNING,
+    SERVER,
     STARTING,
     TRACKING,
     ago,
@@ -209,6 +210,15 @@ def test_the_job_comes_last_and_the_parameters_after_it() -> None:
     assert plan is not None
     made = [action.kind for action in plan.actions if isinstance(action, Create)]
     assert made == [Kind.CONFIG_MAP, Kind.SERVICE, Kind.JOB]
+
+
+def test_authorities_are_there_before_the_job() -> None:
+    server = replace(SERVER, uri="https://mlflow:5000", ca_bundle="PEM")
+    plan = chain.create_job(case(STARTING, world={"server": server}))
+    assert plan is not None
+    made = [action for action in plan.actions if isinstance(action, Create)]
+    assert [action.kind for action in made] == [Kind.CONFIG_MAP, Kind.JOB]
+    assert made[0].manifest["data"] == {"ca.crt": "PEM"}
 
 
 def test_a_later_attempt_tells_its_number() -> None:

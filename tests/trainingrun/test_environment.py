@@ -1,11 +1,19 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwright.trainingrun.environment import Tracked, environment, parameters_json
+from runwright.apis.v1alpha1.trainingrun_pod import RESERVED_ENV, RESERVED_ENV_PREFIXES
+from runwright.trainingrun.environment import (
+    PROCESS_ENV,
+    TRACKER_CLIENT_ENV,
+    Tracked,
+    environment,
+    parameters_json,
+)
 from tests.trainingrun.samples import OPTIONS, SERVER, run
 
 
@@ -58,6 +66,22 @@ def test_the_contract_of_every_pod() -> None:
         }
         == found
     )
+
+
+def test_a_server_without_login_and_authorities_needs_none() -> None:
+    found = values(tracked=Tracked(SERVER, "1", "r"))
+    assert [name for name in found if name.startswith("MLFLOW_TRACKING")] == ["MLFLOW_TRACKING_URI"]
+
+
+def test_every_variable_that_only_the_operator_sets_is_reserved() -> None:
+    server = replace(SERVER, uri="https://mlflow", client_secret="login", ca_bundle="PEM")
+    ours = set(values(tracked=Tracked(server, "1", "r"), numNodes=2, command=["x"], seed=1))
+    by_default = {*PROCESS_ENV, *TRACKER_CLIENT_ENV, "PYTHONHASHSEED"}
+    names = {n for n in ours - by_default if not n.startswith(RESERVED_ENV_PREFIXES)}
+    assert names <= set(RESERVED_ENV)
+    assert {n for n in names if n.startswith("MLFLOW")} == {n for n in RESERVED_ENV if n.startswith("MLFLOW")} - {
+        "MLFLOW_EXPERIMENT_NAME"
+    }
 
 
 def test_a_single_process_has_no_rendezvous() -> None:

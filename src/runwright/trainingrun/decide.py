@@ -179,13 +179,7 @@ def create_job(case: Case) -> Plan | None:
     keys = _keys(case)
     files = manifests.source_files(case.spec, keys)
     job = manifests.job(case.run, case.attempt, case.tracked, files, case.options)
-    actions: list[Action] = []
-    if case.spec.source is not None:
-        copy = manifests.source_config_map(case.run, case.seen.source)
-        actions.append(Create(Kind.CONFIG_MAP, copy))
-    if case.spec.num_nodes > 1:
-        actions.append(Create(Kind.SERVICE, manifests.service(case.run)))
-    actions.append(Create(Kind.JOB, job))
+    actions: list[Action] = [*_needed_by_pods(case), Create(Kind.JOB, job)]
     if case.run_id:
         if case.attempt > 1:
             actions.append(SetTags(case.run_id, {TAG_ATTEMPT: str(case.attempt)}))
@@ -194,6 +188,17 @@ def create_job(case: Case) -> Plan | None:
         # Last, so that the poller's first view has what was just logged.
         actions.append(Follow(case.run_id))
     return Plan(Live(), tuple(actions))
+
+
+def _needed_by_pods(case: Case) -> list[Create]:
+    made: list[Create] = []
+    if case.spec.source is not None:
+        made.append(Create(Kind.CONFIG_MAP, manifests.source_config_map(case.run, case.seen.source)))
+    if case.tracked is not None and case.tracked.server.ca_bundle:
+        made.append(Create(Kind.CONFIG_MAP, manifests.ca_config_map(case.run, case.tracked.server.ca_bundle)))
+    if case.spec.num_nodes > 1:
+        made.append(Create(Kind.SERVICE, manifests.service(case.run)))
+    return made
 
 
 def _keys(case: Case) -> tuple[str, ...]:

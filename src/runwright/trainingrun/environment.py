@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from runwright.apis.v1alpha1 import TrainingRun, TrainingRunSpec
-from runwright.names import MASTER_PORT, PARAMS_FILE, WORKSPACE
+from runwright.names import CA_FILE, MASTER_PORT, PARAMS_FILE, WORKSPACE
 from runwright.ports import TrackingServer
 from runwright.trainingrun.options import Options
 
@@ -68,11 +68,26 @@ def environment(run: TrainingRun, attempt: int, tracked: Tracked | None, options
             "MLFLOW_EXPERIMENT_ID": tracked.experiment_id,
             "MLFLOW_RUN_ID": tracked.run_id,
         }
+        if tracked.server.ca_bundle:
+            values["MLFLOW_TRACKING_SERVER_CERT_PATH"] = CA_FILE
         values |= {name: value for name, value in TRACKER_CLIENT_ENV.items() if name not in chosen}
     # Kubernetes expands $(NAME) in values and makes $ of $$: what we set must arrive verbatim.
     env: list[dict[str, Any]] = [{"name": n, "value": value.replace("$", "$$")} for n, value in values.items()]
+    if tracked is not None and tracked.server.client_secret:
+        env += _login(tracked.server.client_secret)
     env += _distributed_env(run, attempt, options)
     return env + [e.to_dict() for e in spec.env]
+
+
+def _login(secret: str) -> list[dict[str, Any]]:
+    """The login by reference: the password stands in no object but its Secret."""
+    return [
+        {
+            "name": f"MLFLOW_TRACKING_{key.upper()}",
+            "valueFrom": {"secretKeyRef": {"name": secret, "key": key, "optional": False}},
+        }
+        for key in ("username", "password")
+    ]
 
 
 def _distributed_env(run: TrainingRun, attempt: int, options: Options) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from runwright.apis.v1alpha1 import TrainingRun
 from runwright.ports import Cluster, Json, Key, Kind, Trackers, TrackingServer
+from runwright.servers import server_of
 from runwright.trainingrun import manifests
 from runwright.trainingrun.environment import job_name
 from runwright.trainingrun.memory import Memory
@@ -91,10 +92,10 @@ def find_server(run: TrainingRun, cluster: Cluster, options: Options) -> tuple[T
         return None, Problem(
             "StackNotFound", f"there is no TrackingStack {key}; create it, or name another in spec.tracking.stackRef"
         )
-    status: Json = stack.get("status", {})
-    if not (uri := status.get("trackingUri")):
+    server = server_of(stack, namespace)
+    if server is None:
         return None, Problem("StackNotReady", f"TrackingStack {key} has no tracking server yet; see its conditions")
-    return TrackingServer(uri, status.get("uiUrl", ""), shared=key.namespace != namespace), None
+    return server, None
 
 
 async def _source(run: TrainingRun, cluster: Cluster) -> tuple[Json | None, Problem | None]:

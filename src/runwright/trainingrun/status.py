@@ -142,7 +142,7 @@ def _live(step: Step) -> Told:
     pods = step.seen.pods_of(old.attempt)
     since = running_since(pods, step.run.spec.num_nodes)
     if since is None and records.running_attempt(old) is None:
-        return {}, _not_running(old), why_waiting(pods)
+        return {}, _not_running(old), why_waiting(pods, step.run.metadata.namespace, step.seen.server)
     changed: dict[str, Any] = {}
     if records.running_attempt(old) is None:
         record = AttemptStatus(number=old.attempt, job=job_name(step.run, old.attempt), start_time=since)
