@@ -44,7 +44,11 @@ class Harness:
         self.runs, self.stacks = Recorder(Kind.TRAINING_RUN), Recorder(Kind.TRACKING_STACK)
         self.departed: list[Json] = []
         queues = {Kind.TRAINING_RUN: self.runs, Kind.TRACKING_STACK: self.stacks}
-        self.inbox = Inbox(self.cache, queues, self.departed.append)
+        self.stacks_told = 0
+        self.inbox = Inbox(self.cache, queues, self.departed.append, self._told)
+
+    def _told(self) -> None:
+        self.stacks_told += 1
 
 
 @pytest.fixture
@@ -66,6 +70,23 @@ def test_stacks_have_their_own_queue(harness: Harness) -> None:
     harness.inbox.event(Kind.TRACKING_STACK, "ADDED", stack)
     assert harness.stacks.added == [Key("team-a", "default")]
     assert harness.runs.added == []
+
+
+def test_whatever_changes_a_stack_is_told(harness: Harness) -> None:
+    def stack(version: int) -> dict[str, Any]:
+        return {"metadata": {"namespace": "team-a", "name": "default", "resourceVersion": str(version)}}
+
+    harness.inbox.event(Kind.TRACKING_STACK, "ADDED", stack(1))
+    harness.inbox.event(Kind.TRACKING_STACK, "MODIFIED", stack(1))  # an echo
+    assert harness.stacks_told == 1
+    harness.inbox.found(Kind.TRACKING_STACK, Difference((stack(2),), ()))
+    harness.inbox.learned(Kind.TRACKING_STACK, stack(3))
+    harness.inbox.stack_changed()
+    harness.inbox.event(Kind.TRACKING_STACK, "DELETED", stack(9))
+    assert harness.stacks_told == 5
+    harness.inbox.event(Kind.TRAINING_RUN, "ADDED", run(1))
+    harness.inbox.event(Kind.POD, "ADDED", pod(2))
+    assert harness.stacks_told == 5
 
 
 def test_the_echo_of_our_own_write_is_dropped(harness: Harness) -> None:

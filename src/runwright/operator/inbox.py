@@ -25,6 +25,7 @@ class Inbox:
         queues: By the kind of their keys.
         departed: Called with a TrainingRun that is gone from the watch (deleted or finished), before its key is
             enqueued.
+        stacks: Called when a TrackingStack came, changed or went.
         record: Told of each watch event: kind, type.
     """
 
@@ -33,12 +34,14 @@ class Inbox:
         cache: Cache,
         queues: Mapping[Kind, WorkQueue],
         departed: Callable[[Json], None],
+        stacks: Callable[[], None] = lambda: None,
         record: Callable[[Kind, str | None], None] = lambda *_: None,
     ) -> None:
         self._cache = cache
         cache.replaced = self._replaced
         self._queues = queues
         self._departed = departed
+        self._stacks = stacks
         self._record = record
 
     def event(self, kind: Kind, event_type: str | None, obj: Json) -> None:
@@ -62,7 +65,11 @@ class Inbox:
         self._enqueue(kind, obj)
 
     def stack_changed(self) -> None:
-        """Wake the runs that have no MLflow run yet: they may have waited for the stack that just changed."""
+        """Wake the runs that have no MLflow run yet: they may have waited for the stack that just changed.
+
+        What we wrote ourselves comes as no event.
+        """
+        self._stacks()
         for run in self._cache.all(Kind.TRAINING_RUN):
             if not (run.get("status") or {}).get("tracking", {}).get("runId"):
                 self._queues[Kind.TRAINING_RUN].add(key_of(run))
@@ -81,5 +88,7 @@ class Inbox:
         owner = OWNERS[kind]
         if owner is kind:
             self._queues[owner].add(key_of(obj))
+            if kind is Kind.TRACKING_STACK:
+                self._stacks()
         elif name := (obj["metadata"].get("labels") or {}).get(LABEL_RUN):
             self._queues[owner].add(Key(obj["metadata"]["namespace"], name))

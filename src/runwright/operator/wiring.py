@@ -11,6 +11,7 @@ from runwright.kube.client import Client
 from runwright.kube.cluster import KubeCluster
 from runwright.kube.lease import Lease
 from runwright.kube.resync import PERIOD_SECONDS, Resync
+from runwright.kube.secrets import read_secret
 from runwright.kube.watched import WATCHED
 from runwright.operator import default_stack
 from runwright.operator.inbox import Inbox
@@ -21,6 +22,7 @@ from runwright.operator.queue import WorkQueue
 from runwright.operator.settings import Settings
 from runwright.operator.streams import Streams
 from runwright.ports import Key, Kind
+from runwright.servers import servers_of
 from runwright.tracking.registry import TrackerRegistry
 from runwright.trackingstack.reconcile import TrackingStackReconciler
 from runwright.trainingrun.options import Options
@@ -66,6 +68,7 @@ class Parts:
             cluster_uid,
             lambda key: self.runs.add(key),  # noqa: PLW0108 - made below
             resolve=lambda orphan: reconciler.resolve_orphan(orphan),  # noqa: PLW0108 - made below
+            read_secret=lambda key: read_secret(self.cluster, key),
         )
         reconciler = TrainingRunReconciler(
             cluster=self.cluster,
@@ -98,6 +101,7 @@ class Parts:
             cache,
             {queue.kind: queue for queue in self.queues},
             reconciler.departed,
+            lambda: self.trackers.retain(servers_of(cache.all(Kind.TRACKING_STACK))),
             metrics.event,
         )
         self.resync = Resync(
