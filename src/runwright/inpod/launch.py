@@ -239,6 +239,7 @@ class Launcher:
             self._kill_all()
             self.signals.wait(TICK_SECONDS / 10)
             self._reap()
+        self._reap()
 
     # ------------------------------------------------------------------------------------------------ end
 
@@ -343,7 +344,9 @@ def not_started(command: Sequence[str], error: OSError) -> tuple[str, int]:
     """Return what to say when the command cannot be executed, and the shell's exit code for it."""
     program = command[0]
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        if os.path.exists(program):
+        if not program:
+            why = "its first word is empty"
+        elif "/" in program and os.path.exists(program):
             why = f"the interpreter that the first line of {program} names is not in the image"
         elif "/" in program:
             why = f"{program} does not exist in the image or its volumes"

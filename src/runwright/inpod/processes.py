@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -64,6 +65,8 @@ def spawn(command: Sequence[str], env: Mapping[str, str], stdout: int, stderr: i
             os.execvpe(command[0], list(command), dict(env))  # noqa: S606  # running it is the point
         except OSError as error:
             os.write(tell, str(error.errno).encode())
+        except ValueError:  # an empty word
+            os.write(tell, str(errno.ENOENT).encode())
         finally:
             os._exit(127)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -39,7 +39,7 @@ def encoded(fields: dict[str, Any], output: bytes, tail_bytes: int = TAIL_BYTES)
     """Return the message: `fields` that say something, and as many of the last lines of output as there is room for."""
     import json
 
-    kept = {name: value for name, value in fields.items() if value not in (None, "", False)}
+    kept = {name: value for name, value in fields.items() if value is not None and value is not False and value != ""}
     said = str(kept.pop("message", ""))
     limit = min(tail_bytes, TAIL_BYTES)
     while True:
