@@ -8,7 +8,7 @@ from tests.trainingrun.samples import NOW, ago
 URI = "http://mlflow.tracking:5000/"
 
 
-def stack(status: dict[str, Any] | None = None, *, generation: int = 1, **external: str) -> TrackingStack:
+def stack(status: dict[str, Any] | None = None, *, generation: int = 1, **external: Any) -> TrackingStack:
     meta = {"name": "default", "namespace": "team-a", "generation": generation, "resourceVersion": "3"}
     spec = {"server": {"external": {"trackingUri": URI, **external}}}
     return TrackingStack.from_dict({"metadata": meta, "spec": spec, "status": status or {}})
@@ -71,3 +71,13 @@ def test_the_generation_is_observed() -> None:
     assert status.observed_generation == 4
     assert kstatus(status, 4) == "Current"
     assert kstatus(status, 5) == "InProgress"
+
+
+def test_what_clients_need_is_published() -> None:
+    bare = next_status(stack(), "", NOW)
+    assert (bare.operator_secret_name, bare.client_secret_name, bare.ca_bundle) == (None, None, None)
+    one = next_status(stack(credentialsSecretRef={"name": "login"}, caBundle="-----BEGIN CERTIFICATE-----"), "", NOW)
+    assert (one.operator_secret_name, one.client_secret_name) == ("login", "login")
+    assert one.ca_bundle == "-----BEGIN CERTIFICATE-----"
+    two = next_status(stack(credentialsSecretRef={"name": "login"}, operatorSecretRef={"name": "admin"}), "", NOW)
+    assert (two.operator_secret_name, two.client_secret_name) == ("admin", "login")

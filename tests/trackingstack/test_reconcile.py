@@ -6,7 +6,8 @@ import pytest
 
 from runwright.errors import ConflictError, InvalidObjectError, RefusedError
 from runwright.kube.cache import Cache
-from runwright.ports import Key, Kind
+from runwright.ports import Key, Kind, TrackingServer
+from runwright.servers import server_of
 from runwright.trackingstack.reconcile import LOOK_AGAIN, LOOK_SOON, TrackingStackReconciler
 from tests.trainingrun.operator_model import AWAY, ModelCluster, Process
 from tests.trainingrun.world import World
@@ -17,21 +18,23 @@ KEY = Key("team-a", "default")
 class Stage:
     """A stack, its server and the reconciler."""
 
-    def __init__(self, uri: str = "http://mlflow:5000") -> None:
+    def __init__(self, uri: str = "http://mlflow:5000", **external: Any) -> None:
         self.world = World()
         self.cache = Cache()
         self.cluster = ModelCluster(self.world, self.cache, lambda: None)
         self.tracker = Process(self.world).tracker
         self.servers: list[str] = []
+        self.asked: list[TrackingServer] = []
         self.reconciler = TrackingStackReconciler(
             cluster=self.cluster, trackers=self._tracker, clock=lambda: self.world.now
         )
         meta = {"name": KEY.name, "namespace": KEY.namespace}
-        spec = {"server": {"external": {"trackingUri": uri}}}
+        spec = {"server": {"external": {"trackingUri": uri, **external}}}
         self.world.create(Kind.TRACKING_STACK, {"metadata": meta, "spec": spec})
         self.learn()
 
-    def _tracker(self, server: Any) -> Any:
+    def _tracker(self, server: TrackingServer) -> Any:
+        self.asked.append(server)
         self.servers.append(server.uri)
         return self.tracker
 
@@ -52,6 +55,23 @@ async def test_a_server_that_answers_costs_one_write_and_is_looked_at_again() ->
     assert stage.status["trackingUri"] == "http://mlflow:5000"
     assert await stage.reconciler.reconcile(KEY) == LOOK_AGAIN
     assert stage.writes() == 1
+
+
+@pytest.mark.parametrize(
+    "external",
+    [
+        {},
+        {"credentialsSecretRef": {"name": "login"}, "caBundle": "-----BEGIN CERTIFICATE-----"},
+        {"credentialsSecretRef": {"name": "login"}, "operatorSecretRef": {"name": "admin"}},
+    ],
+)
+async def test_it_asks_the_very_server_that_runs_get(external: dict[str, Any]) -> None:
+    stage = Stage("http://mlflow:5000/", **external)
+    await stage.reconciler.reconcile(KEY)
+    runs = server_of(stage.world.objects[Kind.TRACKING_STACK, KEY], "team-a")
+    assert runs is not None
+    (asked,) = stage.asked
+    assert (asked.uri, asked.operator_secret, asked.ca_bundle) == (runs.uri, runs.operator_secret, runs.ca_bundle)
 
 
 async def test_an_outage_and_its_end_cost_one_write_each() -> None:

@@ -22,6 +22,7 @@ def next_status(stack: TrackingStack, problem: str, now: datetime) -> TrackingSt
     """
     server = stack.spec.server.external if stack.spec.server else None
     assert server is not None  # noqa: S101  # managed stacks come next
+    operator = server.operator_secret_ref or server.credentials_secret_ref
     reason = UNREACHABLE if problem else READY
     says = Says("False" if problem else "True", reason, problem)
     wanted = {
@@ -37,5 +38,8 @@ def next_status(stack: TrackingStack, problem: str, now: datetime) -> TrackingSt
             "conditions": conditions,
             "tracking_uri": server.tracking_uri.rstrip("/"),
             "ui_url": (server.ui_url or server.tracking_uri).rstrip("/"),
+            "operator_secret_name": operator.name if operator else None,
+            "client_secret_name": server.credentials_secret_ref.name if server.credentials_secret_ref else None,
+            "ca_bundle": server.ca_bundle,
         }
     )

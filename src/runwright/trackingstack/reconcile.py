@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from runwright.apis.v1alpha1 import TrackingStack
+from runwright.apis.v1alpha1.trackingstack_parts import ExternalServer
 from runwright.errors import RefusedError, TrackerUnavailableError
 from runwright.names import API_VERSION
 from runwright.ports import Cluster, Key, Kind, Tracker, Trackers, TrackingServer
@@ -55,8 +56,7 @@ class TrackingStackReconciler:
         external = stack.spec.server.external if stack.spec.server else None
         if external is None:
             return None  # managed stacks come next
-        uri = external.tracking_uri.rstrip("/")
-        problem = await _problem(self._trackers(TrackingServer(uri, (external.ui_url or "").rstrip("/"))))
+        problem = await _problem(self._trackers(_server(key, external)))
         status = next_status(stack, problem, self._clock())
         if status != stack.status:
             patch = {
@@ -72,6 +72,16 @@ class TrackingStackReconciler:
             await self._cluster.apply_status(Kind.TRACKING_STACK, patch)
             self._changed()
         return LOOK_SOON if problem else LOOK_AGAIN
+
+
+def _server(key: Key, external: ExternalServer) -> TrackingServer:
+    """The same as runs get from the status (`runwright.servers`): each other one would be another connection."""
+    operator = external.operator_secret_ref or external.credentials_secret_ref
+    return TrackingServer(
+        external.tracking_uri.rstrip("/"),
+        operator_secret=Key(key.namespace, operator.name) if operator else None,
+        ca_bundle=external.ca_bundle or "",
+    )
 
 
 async def _problem(tracker: Tracker) -> str:
