@@ -38,11 +38,13 @@ lint: setup ## Formatting, lint, types, import walls, generated files
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m runwright.apis.crd --check
+	@$(BIN)/python -m tools.rights --check
 	@$(BIN)/python examples/mnist/render.py --check
 
 .PHONY: generate
-generate: setup ## Write the CRDs, the API reference and the example's manifests anew
+generate: setup ## Write the CRDs, the API reference, the tables of rights and the example's manifests anew
 	@$(BIN)/python -m runwright.apis.crd
+	@$(BIN)/python -m tools.rights
 	@$(BIN)/python examples/mnist/render.py
 
 .PHONY: format

@@ -9,7 +9,6 @@ from runwright.errors import ConfigurationError
 from runwright.kube.client import Client
 from runwright.kube.connection import Connection
 from runwright.operator.preflight import preflight
-from runwright.operator.rights import CLUSTER_ID, LEASE, NAMESPACED
 from runwright.operator.settings import Settings
 
 
@@ -74,10 +73,3 @@ async def test_proxies_of_the_environment_are_used_as_kubectl_does(
     (tmp_path / "config").write_text(json.dumps(config))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
     assert (await Connection.open()).configuration.proxy == expected
-
-
-def test_no_right_is_a_wildcard_and_none_reaches_secrets_or_exec() -> None:
-    for right in (*NAMESPACED, LEASE, CLUSTER_ID):
-        assert "*" not in (right.group, right.resource, *right.verbs)
-        assert right.resource not in ("secrets", "serviceaccounts")
-        assert right.subresource not in ("exec", "attach", "portforward", "token")

@@ -109,6 +109,30 @@ def test_one_missing_verb_is_named_alone(installed: Installed, namespace: str, m
     assert f"lacks rights: delete jobs.batch in {namespace}. The chart" in last_words(operator)
 
 
+def test_a_stack_namespace_that_is_gone_ends_nobody_and_a_right_that_is_missing_in_one_does(
+    installed: Installed, namespace: str, make_operator: MakeOperator
+) -> None:
+    """A deleted namespace takes its binding along; the operator still serves the others."""
+    environ = {"RUNWRIGHT_STACK_NAMESPACES": f"{namespace},gone"}
+    operator = make_operator(environ=environ).start().wait_ready()
+    warnings = [line["message"] for line in operator.logged() if line["level"] == "warning"]
+    assert warnings == ["No TrackingStack can be made in gone: nothing grants the rights on stacks there"]
+    assert operator.stop() == 0
+    operator = make_operator(environ=environ)
+    role = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{release(namespace)}-stacks"
+    granted = installed.admin.request("GET", role)
+    for rule in granted["rules"]:
+        if "secrets" in rule["resources"]:
+            rule["verbs"].remove("patch")
+        if "ingresses" in rule["resources"]:
+            rule["verbs"].remove("delete")
+    installed.admin.request("PUT", role, granted)
+    assert operator.start().wait_exit(90) == 1
+    expected = ("patch secrets", "delete networkpolicies.networking.k8s.io", "delete ingresses.networking.k8s.io")
+    missing = "; ".join(f"{right} in {namespace}" for right in expected)
+    assert f"lacks rights: {missing}. The chart" in last_words(operator)
+
+
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
