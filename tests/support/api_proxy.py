@@ -1,7 +1,7 @@
 """A proxy in front of an API server that sees every request and can spoil it: delay, refuse, swallow, cut, mute.
 
-It listens in plain HTTP on loopback (bearer tokens pass through) and runs in a thread of its own, so that blocking
-tests don't stop it.
+It listens on loopback, in plain HTTP unless told otherwise (bearer tokens pass through, but client-go sends none
+without TLS), and runs in a thread of its own, so that blocking tests don't stop it.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import web
@@ -116,24 +117,27 @@ class ApiProxy:
     Args:
         upstream: URL of the API server.
         ca_file: Certificate of the authority that signed its certificate.
+        server_certificate: Certificate and key to listen with, signed by the same authority; None for plain HTTP.
     """
 
-    def __init__(self, upstream: str, ca_file: Path) -> None:
+    def __init__(self, upstream: str, ca_file: Path, server_certificate: tuple[Path, Path] | None = None) -> None:
         self._upstream = upstream
         self._ca_file = ca_file
+        self._server_certificate = server_certificate
         self._rules: list[Rule] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="api-proxy", daemon=True)
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
         self._handling: set[asyncio.Task[None]] = set()
+        self._transports: WeakSet[asyncio.Transport] = WeakSet()
         self.port = 0
         self.seen: list[Seen] = []
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._server_certificate else 'http'}://127.0.0.1:{self.port}"
 
     def rule(self, rule: Rule) -> Rule:
         """Add a rule; the latest that matches applies."""
@@ -143,7 +147,8 @@ class ApiProxy:
     def kubeconfig(self, original: Path, path: Path) -> Path:
         """Write a copy of a token kubeconfig that goes through the proxy."""
         config = json.loads(original.read_text())
-        config["clusters"][0]["cluster"] = {"server": self.url}
+        authority = config["clusters"][0]["cluster"] if self._server_certificate else {}
+        config["clusters"][0]["cluster"] = {**authority, "server": self.url}
         path.write_text(json.dumps(config))
         return path
 
@@ -179,7 +184,11 @@ class ApiProxy:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        own: ssl.SSLContext | None = None
+        if self._server_certificate:
+            own = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            own.load_cert_chain(*self._server_certificate)
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=own).start()
         self.port = self._runner.addresses[0][1]
 
     async def _stop(self) -> None:
@@ -188,6 +197,8 @@ class ApiProxy:
         for task in list(self._handling):
             task.cancel()
         await asyncio.gather(*self._handling, return_exceptions=True)
+        for transport in list(self._transports):  # a TLS connection would wait for the other side's farewell
+            transport.abort()
         await self._runner.cleanup()
         await self._session.close()
         await asyncio.sleep(0.25)  # TLS connections close some rounds of the loop later (aiohttp's documentation)
@@ -196,6 +207,8 @@ class ApiProxy:
         task = asyncio.current_task()
         assert task is not None
         self._handling.add(task)
+        if request.transport is not None:
+            self._transports.add(request.transport)
         try:
             return await self._spoil(request)
         finally:

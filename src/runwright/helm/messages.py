@@ -7,7 +7,8 @@ from runwright.errors import ClusterUnavailableError, RefusedError
 
 MAX_MESSAGE: Final = 1024
 
-# What client-go, Go's net packages and the API server say when nothing is wrong with what was asked.
+# What client-go, Go's net packages and the API server (apimachinery, pkg/api/errors) say when nothing is wrong with
+# what was asked. helm passes on the words only, not the HTTP status.
 _TRANSIENT: Final = re.compile(
     r"""
     kubernetes\ cluster\ unreachable
@@ -15,13 +16,12 @@ _TRANSIENT: Final = re.compile(
     | i/o\ timeout | TLS\ handshake\ timeout | context\ deadline\ exceeded | context\ canceled
     | Client\.Timeout\ exceeded | request\ canceled | no\ such\ host | server\ misbehaving
     | \bEOF\b | http2: | INTERNAL_ERROR | GOAWAY
-    | Too\ Many\ Requests | too\ many\ requests | the\ server\ has\ received\ too\ many
+    | [Tt]oo\ many\ requests | try\ again | \(re\)initializing | shutting\ down | not\ ready
     | unable\ to\ handle\ the\ request | the\ server\ was\ unable\ to\ return\ a\ response\ in\ the\ time
-    | an\ error\ on\ the\ server | Internal\ error\ occurred | etcdserver: | \bUnauthorized\b
-    | the\ server\ must\ be\ (?:restarted|rebooted) | Timeout:\ request\ did\ not\ complete
+    | an\ error\ on\ the\ server | Internal\ error\ occurred | etcdserver: | rpc\ error: | \bUnauthorized\b
+    | Timeout:\ request\ did\ not\ complete | error\ trying\ to\ reach\ service
     # another helm, or another writer, came between
-    | another\ operation\ .*\ is\ in\ progress | object\ has\ been\ modified | already\ exists\b.*\brelease
-    | release:\ already\ exists
+    | another\ operation\ .*\ is\ in\ progress | object\ has\ been\ modified | release:\ already\ exists
     """,
     re.VERBOSE,
 )
