@@ -67,6 +67,14 @@ def attempt(chart: str, values: Mapping[str, Any]) -> str:
     return result.stderr if result.returncode else result.stdout
 
 
+def of_stack(chart: str) -> str:
+    """Render a chart of the stack `team` as the operator does."""
+    where = [f"team-{chart}", str(CHARTS / chart), "--namespace", NAMESPACE]
+    result = run("template", *where, "--values", str(VALUES / "stack" / f"{chart}.yaml"))
+    assert result.returncode == 0, f"helm template {chart}: {result.stderr}"
+    return result.stdout
+
+
 def _template(chart: str, values: Mapping[str, Any], *, full: bool = False) -> subprocess.CompletedProcess[str]:
     files = ["--values", str(VALUES / f"{chart}.yaml")] if full else []
     where = ["template", chart, str(CHARTS / chart), "--namespace", NAMESPACE]

@@ -30,6 +30,15 @@ def test_golden(chart: str, full: bool, update_golden: bool) -> None:
     assert text == golden.read_text(), f"{golden.name} differs; if that is meant: UPDATE_GOLDEN=1 pytest tests/charts"
 
 
+@pytest.mark.parametrize("chart", helm.STACK)
+def test_golden_of_a_whole_stack(chart: str, update_golden: bool) -> None:
+    text = yaml.safe_dump_all(helm.manifests(helm.of_stack(chart)), width=1000)
+    golden = GOLDEN / f"stack-{chart}.yaml"
+    if update_golden:
+        golden.write_text(text)
+    assert text == golden.read_text(), f"{golden.name} differs; if that is meant: UPDATE_GOLDEN=1 pytest tests/charts"
+
+
 @pytest.mark.parametrize("chart", helm.ALL)
 def test_lint(chart: str) -> None:
     for values in ([], ["--values", str(helm.VALUES / f"{chart}.yaml")]):
