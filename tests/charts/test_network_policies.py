@@ -144,7 +144,7 @@ def test_by_default_the_server_is_not_open_to_an_ingress_controller() -> None:
 
 @pytest.mark.contract
 def test_an_empty_list_of_callers_admits_nobody() -> None:
-    values = {"networkPolicy": {"from": []}}
+    values: dict[str, Any] = {"networkPolicy": {"from": []}}
     policy = helm.the(helm.manifests(helm.template("mlflow", values)), "NetworkPolicy")
     assert policy["spec"]["ingress"] == []
     for chart in ("postgresql", "object-store"):

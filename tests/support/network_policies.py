@@ -186,7 +186,8 @@ def _meets(requirement: Json, labels: Mapping[str, str]) -> bool:
             return key in labels
         case "DoesNotExist":
             return key not in labels
-    raise ValueError(f"unknown operator {operator}")
+        case _:
+            raise ValueError(f"unknown operator {operator}")
 
 
 def _is_port(rule: Json, destination: End, port: int, protocol: str) -> bool:
