@@ -14,6 +14,10 @@ RUN = "0123456789abcdef0123456789abcdef"
 STORE = "/api/2.0/mlflow-artifacts/artifacts/"
 
 
+def _json(content: object) -> bytes:
+    return json.dumps(content).encode()
+
+
 class ArtifactServer:
     """Keeps what is PUT; fails as told.
 
@@ -21,6 +25,9 @@ class ArtifactServer:
         stored: Content by path below the proxy's root.
         answers: Statuses of the next PUTs; 0 never answers. Then 200.
         requests: Method and path of every request, in order.
+        authorization: The header without which a PUT gets 401.
+        artifact_uri: Where ``runs/get`` says that the run keeps its artifacts.
+        run_answer: What it says instead.
     """
 
     def __init__(self, certificate: tuple[str, str] | None = None) -> None:
@@ -29,6 +36,7 @@ class ArtifactServer:
         self.requests: list[tuple[str, str]] = []
         self.authorization = ""
         self.artifact_uri = f"mlflow-artifacts:/7/{RUN}/artifacts"
+        self.run_answer = b""
         self.released = threading.Event()
         self.lock = threading.Lock()
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -64,7 +72,7 @@ class ArtifactServer:
 
             def do_GET(self) -> None:
                 outer.requests.append(("GET", self.path))
-                self.answer(200, {"run": {"info": {"artifact_uri": outer.artifact_uri}}})
+                self.answer(200, outer.run_answer or _json({"run": {"info": {"artifact_uri": outer.artifact_uri}}}))
 
             def do_PUT(self) -> None:
                 with outer.lock:
@@ -72,22 +80,23 @@ class ArtifactServer:
                     status = outer.answers.pop(0) if outer.answers else 200
                 if status == 0:
                     outer.released.wait()
+                    self.close_connection = True
                     return
                 content = self.rfile.read(int(self.headers["Content-Length"]))
                 if outer.authorization and self.headers.get("Authorization") != outer.authorization:
                     status = 401
                 if status == 200:
                     outer.stored[self.path.removeprefix(STORE)] = content
-                self.answer(status, {} if status == 200 else {"error_code": "INTERNAL_ERROR", "message": "as told"})
+                refusal = {"error_code": "INTERNAL_ERROR", "message": "as told"}
+                self.answer(status, _json({} if status == 200 else refusal))
 
-            def answer(self, status: int, content: object) -> None:
-                body = json.dumps(content).encode()
+            def answer(self, status: int, body: bytes) -> None:
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *_: object) -> None:
                 return
 
         return Handler

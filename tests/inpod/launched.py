@@ -121,7 +121,10 @@ class Pod:
         for launched in self.started:
             if launched.process.poll() is None:
                 launched.process.kill()
-                launched.process.communicate()
+            for stream in (launched.process.stdout, launched.process.stderr):
+                if stream is not None:
+                    stream.close()
+            launched.process.wait()
 
 
 def until(condition: Callable[[], object], what: str) -> None:

@@ -44,7 +44,10 @@ def test_orphans_are_reaped_while_the_script_runs(pod: Pod) -> None:
     orphans = subprocess.run(["pgrep", "-P", str(launched.pid)], capture_output=True, check=True).stdout.split()
     assert len(orphans) > 1  # adopted by the launcher: the script itself, and orphans
     until(
-        lambda: len(subprocess.run(["pgrep", "-P", str(launched.pid)], capture_output=True).stdout.split()) == 1,
+        lambda: (
+            len(subprocess.run(["pgrep", "-P", str(launched.pid)], capture_output=True, check=False).stdout.split())
+            == 1
+        ),
         "all orphans to end",
     )
     assert zombies(launched.pid) == []

@@ -119,7 +119,7 @@ class Artifacts:
             answer = connection.getresponse()
             content = answer.read()
         except ssl.SSLError as error:
-            again = not isinstance(error, ssl.SSLCertVerificationError)
+            again = isinstance(error, ssl.SSLEOFError)  # the connection broke
             why = getattr(error, "verify_message", "") or error.reason or str(error)
             raise ArtifactsError(f"TLS to {host} failed: {why}", again=again) from None
         except TimeoutError:

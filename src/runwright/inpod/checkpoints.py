@@ -10,8 +10,9 @@ import os
 INCOMPLETE = r"(^|[._-])(tmp|temp|partial|incomplete)([._-]|$)"
 """Part of a name that says: still being written. Covers ``x.tmp``, ``x.partial``, ``tmp-checkpoint-5`` (older
 transformers) and ``5.orbax-checkpoint-tmp-17``."""
-STEP = r"(\d+)(?:\.[A-Za-z]\w*)*$"
-"""The number at a name's end, before its extensions: ``checkpoint-500``, ``epoch=3-step=1200.ckpt``, ``7.tar.gz``."""
+EXTENSIONS = r"(\.[A-Za-z]\w*)+$"
+STEP = r"\d+$"
+"""The number at a name's end, its extensions left out: ``checkpoint-500``, ``epoch=3-step=1200.ckpt``, ``7.tar.gz``."""
 
 
 class Checkpoint:
@@ -50,8 +51,8 @@ def newest_checkpoint(directory: str) -> Checkpoint | None:
             changed = entry.stat().st_mtime
         except OSError:  # unreadable, vanished, or a link to nothing
             continue
-        step = re.search(STEP, entry.name)
-        found.append(Checkpoint(entry.path, int(step.group(1)) if step else None, changed))
+        step = re.search(STEP, re.sub(EXTENSIONS, "", entry.name))
+        found.append(Checkpoint(entry.path, int(step.group()) if step else None, changed))
     return max(found, key=lambda c: (-1 if c.step is None else c.step, c.changed, c.path), default=None)
 
 

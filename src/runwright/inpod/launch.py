@@ -9,7 +9,6 @@ how the script ended. docs/adr/0007-launcher.md has the rules and their reasons.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -21,13 +20,17 @@ from runwright.inpod.cgroup import memory_limit, out_of_memory_kills
 from runwright.inpod.checkpoints import Checkpoint, newest_checkpoint
 from runwright.inpod.output import BoundedLog, Pump, Sink, log_limit, output_pipe
 from runwright.inpod.processes import (
+    NOT_EXECUTABLE,
+    NOT_FOUND,
     Signals,
     adopt_orphans,
     descendants,
     exit_code,
+    not_started,
     reap,
     send,
     send_group,
+    signal_name,
     spawn,
 )
 from runwright.inpod.termination import TAIL_BYTES, encoded, script_message, write_message
@@ -45,7 +48,7 @@ GRACE_SECONDS = 30.0
 OWN_SECONDS = 10.0
 """Of the grace period, for the uploads after the script's end; half of it where it is shorter than twice that."""
 UPLOAD_SECONDS = 8.0
-"""The end is never later for the uploads than this."""
+"""The end is never later for the uploads than this; ``RUNWRIGHT_UPLOAD_SECONDS`` changes it."""
 ANSWER_SECONDS = 0.5
 """After that, for the reason why an upload failed."""
 EARLY_UPLOAD_SECONDS = 2.0
@@ -56,7 +59,6 @@ STALL_SECONDS = 3.0
 """Output that nobody has read for so long after the script's end is given up."""
 TICK_SECONDS = 0.2
 TERMINATED = 128 + signal.SIGTERM
-NOT_EXECUTABLE, NOT_FOUND = 126, 127
 
 
 class Launcher:
@@ -86,11 +88,14 @@ class Launcher:
     @property
     def grace(self) -> tuple[float, float]:
         """The pod's grace period in seconds: the script's part of it, and all."""
-        try:
-            whole = max(0.0, float(self.env.get("RUNWRIGHT_GRACE_SECONDS", GRACE_SECONDS)))
-        except ValueError:
-            whole = GRACE_SECONDS
+        whole = self._seconds("RUNWRIGHT_GRACE_SECONDS", GRACE_SECONDS)
         return whole - min(OWN_SECONDS, whole / 2), whole
+
+    def _seconds(self, name: str, otherwise: float) -> float:
+        try:
+            return max(0.0, float(self.env.get(name, otherwise)))
+        except ValueError:
+            return otherwise
 
     def run(self) -> int:
         """Start the script, watch it, tell its end; returns the container's exit code."""
@@ -121,10 +126,11 @@ class Launcher:
             self._watch()
             self._clear()
         self._drain()
+        output = self.log.last(2 * TAIL_BYTES)
         if self.status is not None:
             code = self._judge(self.status)
         self._record()
-        self._tell()
+        self._tell(output)
         return code
 
     def say(self, line: str) -> None:
@@ -294,7 +300,7 @@ class Launcher:
 
     def _record(self) -> None:
         """Upload the log and look for the last checkpoint, no longer than agreed."""
-        give_up_at = min(time.monotonic() + UPLOAD_SECONDS, self._end_by)
+        give_up_at = min(time.monotonic() + self._seconds("RUNWRIGHT_UPLOAD_SECONDS", UPLOAD_SECONDS), self._end_by)
         if self.artifacts.tracked:
             self.told["problem"] = "the tracking server did not answer in time"
         works = [self._in_background(self._upload_log), self._in_background(self._last_checkpoint)]
@@ -317,7 +323,7 @@ class Launcher:
             return
         content, cut = self.log.snapshot()
         path = f"logs/attempt-{self.env.get('RUNWRIGHT_ATTEMPT', '1')}/node-{self.node}.log"
-        give_up_at = min(time.monotonic() + UPLOAD_SECONDS, self._end_by)
+        give_up_at = min(time.monotonic() + self._seconds("RUNWRIGHT_UPLOAD_SECONDS", UPLOAD_SECONDS), self._end_by)
         try:
             self.artifacts.put(path, content, give_up_at)
         except ArtifactsError as error:
@@ -330,45 +336,14 @@ class Launcher:
         if found:
             self.told["checkpoint"] = {"path": found.path, "step": found.step, "time": round(found.changed, 3)}
 
-    def _tell(self) -> None:
+    def _tell(self, output: bytes) -> None:
         path = self.env.get("RUNWRIGHT_TERMINATION_LOG", TERMINATION_LOG)
         try:
             tail = int(self.env.get("RUNWRIGHT_LOG_TAIL_BYTES", TAIL_BYTES))
         except ValueError:
             tail = TAIL_BYTES
         said = self.told.pop("message", "") or script_message(path)
-        write_message(path, encoded({**self.told, "message": said}, self.log.last(2 * TAIL_BYTES), tail))
-
-
-def not_started(command: Sequence[str], error: OSError) -> tuple[str, int]:
-    """Return what to say when the command cannot be executed, and the shell's exit code for it."""
-    program = command[0]
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        if not program:
-            why = "its first word is empty"
-        elif "/" in program and os.path.exists(program):
-            why = f"the interpreter that the first line of {program} names is not in the image"
-        elif "/" in program:
-            why = f"{program} does not exist in the image or its volumes"
-        else:
-            here = f" (it is in the working directory: write ./{program})" if os.path.exists("./" + program) else ""
-            why = f"{program} is not on the image's PATH{here}"
-        return f"spec.command cannot be started: {why}", NOT_FOUND
-    if error.errno == errno.ENOEXEC:
-        why = f"{program} is no program for this machine; a script needs a first line such as #!/bin/sh"
-    elif error.errno == errno.EACCES:
-        why = f"{program} is not executable by this user; start it with its interpreter, or chmod +x it"
-    else:
-        why = f"{program}: {error.strerror}"
-    return f"spec.command cannot be started: {why}", NOT_EXECUTABLE
-
-
-def signal_name(number: int) -> str:
-    """Return the signal's name, such as ``SIGKILL``."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+        write_message(path, encoded({**self.told, "message": said}, output, tail))
 
 
 def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:

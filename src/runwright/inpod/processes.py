@@ -1,7 +1,7 @@
 """Processes and signals: start the script in a session of its own, reap everything, leave nobody behind."""
 
 # start-up time: pathlib and ctypes cost milliseconds each
-# ruff: noqa: PLC0415, PTH123, PTH208
+# ruff: noqa: PLC0415, PTH110, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signa
 IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 """A script expects their default action (``head`` ending a pipeline)."""
 PR_SET_CHILD_SUBREAPER = 36
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
+"""A shell's exit codes for a command that cannot be started."""
 
 
 class Signals:
@@ -140,3 +142,34 @@ def send_group(number: int, group: int) -> None:
     """Send a signal to a process group, if there is one."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
+
+
+def not_started(command: Sequence[str], error: OSError) -> tuple[str, int]:
+    """Return what to say when the command cannot be executed, and the shell's exit code for it."""
+    program = command[0]
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        if not program:
+            why = "its first word is empty"
+        elif "/" in program and os.path.exists(program):
+            why = f"the interpreter that the first line of {program} names is not in the image"
+        elif "/" in program:
+            why = f"{program} does not exist in the image or its volumes"
+        else:
+            here = f" (it is in the working directory: write ./{program})" if os.path.exists("./" + program) else ""
+            why = f"{program} is not on the image's PATH{here}"
+        return f"spec.command cannot be started: {why}", NOT_FOUND
+    if error.errno == errno.ENOEXEC:
+        why = f"{program} is no program for this machine; a script needs a first line such as #!/bin/sh"
+    elif error.errno == errno.EACCES:
+        why = f"{program} is not executable by this user; start it with its interpreter, or chmod +x it"
+    else:
+        why = f"{program}: {error.strerror}"
+    return f"spec.command cannot be started: {why}", NOT_EXECUTABLE
+
+
+def signal_name(number: int) -> str:
+    """Return the signal's name, such as ``SIGKILL``."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

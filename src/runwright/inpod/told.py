@@ -41,15 +41,14 @@ class Told:
             return None
         if not isinstance(said, dict) or said.get("runwright") != 1:
             return None
-        point = said.get("checkpoint")
-        checkpoint: dict[str, Any] = point if isinstance(point, dict) else {}
+        log, checkpoint = _fields(said, "log"), _fields(said, "checkpoint")
         changed, step, code = checkpoint.get("time"), checkpoint.get("step"), said.get("exitCode")
         return cls(
             exit_code=code if isinstance(code, int) else None,
             terminated=said.get("terminated") is True,
             done=said.get("done") is True,
             out_of_memory=bool(said.get("outOfMemory")),
-            log=str(said.get("log", "")),
+            log=str(log.get("path", "")),
             problem=str(said.get("problem", "")),
             resumed_from=str(said.get("resumedFrom", "")),
             checkpoint=str(checkpoint.get("path", "")),
@@ -58,3 +57,8 @@ class Told:
             message=str(said.get("message", "")),
             tail=str(said.get("tail", "")),
         )
+
+
+def _fields(said: dict[str, Any], name: str) -> dict[str, Any]:
+    found = said.get(name)
+    return found if isinstance(found, dict) else {}
