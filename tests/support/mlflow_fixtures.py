@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.mlflow_guarded import GuardedServer
 from tests.support.mlflow_server import MLflowServer, free_port
 
 
@@ -16,6 +17,14 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLflowSe
     port = free_port()
     directory = tmp_path_factory.mktemp("mlflow")
     with MLflowServer(directory, port=port, allowed_hosts=f"127.0.0.1:{port}") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def guarded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
+    """One that asks for a login and speaks TLS; who changes its users or authority gives them back."""
+    port = free_port()
+    with GuardedServer(tmp_path_factory.mktemp("guarded"), port=port, allowed_hosts=f"127.0.0.1:{port}") as server:
         yield server
 
 

@@ -11,11 +11,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import requests
+
+from runwright.ports import Key, TrackingServer
 
 START_DEADLINE_SECONDS = 240.0
 """Start takes 5 s on an idle machine, and took 84 s on one with a load of four per core."""
@@ -43,7 +46,26 @@ class MLflowServer:
     @property
     def uri(self) -> str:
         """Base URL, e.g. ``http://127.0.0.1:40001``."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def scheme(self) -> str:
+        """The URI's."""
+        return "http"
+
+    @property
+    def verify(self) -> bool | str:
+        """What `requests` trusts."""
+        return True
+
+    @property
+    def tracking(self) -> TrackingServer:
+        """How the operator and the pods find it."""
+        return TrackingServer(self.uri)
+
+    async def read_secret(self, key: Key) -> Mapping[str, str] | None:
+        """Read a Secret; it has none."""
+        raise AssertionError(key)
 
     @property
     def log_path(self) -> Path:
@@ -57,6 +79,9 @@ class MLflowServer:
 
     def launch(self) -> None:
         """Start the process without waiting for it."""
+        self._launch((), {})
+
+    def _launch(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         env = {
             **os.environ,
@@ -64,11 +89,12 @@ class MLflowServer:
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{self.directory}/mlflow.db",
             "MLFLOW_ARTIFACTS_DESTINATION": str(self.directory / "artifacts"),
+            **environment,
         }
         if self.allowed_hosts is not None:
             env["MLFLOW_SERVER_ALLOWED_HOSTS"] = self.allowed_hosts
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--workers", "1"]
+        command += ["--workers", "1", *arguments]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=env, cwd=self.directory, stdout=log, stderr=log, start_new_session=True
@@ -91,7 +117,7 @@ class MLflowServer:
             if not self.running:
                 break
             try:
-                if requests.get(f"{self.uri}/health", timeout=1).ok:
+                if requests.get(f"{self.uri}/health", timeout=1, verify=self.verify).ok:
                     return
             except requests.RequestException:
                 time.sleep(0.05)  # between two looks at the condition

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from runwright.errors import TrackerUnavailableError
+from runwright.errors import RefusedError, TrackerUnavailableError
 from runwright.ports import Key, TrackedRun, TrackingServer
 from runwright.tracking import poller as module
 from runwright.tracking import registry as registry_module
@@ -36,7 +36,9 @@ def reading(tracker: MLflowTracker, monkeypatch: pytest.MonkeyPatch, read: Calla
     monkeypatch.setattr(tracker.locator, "read", found)
 
 
-@pytest.mark.parametrize("error", [ValueError("a bug"), TrackerUnavailableError("away"), KeyError("x")])
+@pytest.mark.parametrize(
+    "error", [ValueError("a bug"), TrackerUnavailableError("away"), RefusedError("no"), KeyError("x")]
+)
 async def test_nothing_ends_the_loop(tracker: MLflowTracker, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     monkeypatch.setattr(module, "FAILED_SECONDS", 0.0)
     monkeypatch.setattr(module, "SOON_SECONDS", 0.0)

@@ -82,6 +82,9 @@ class Poller:
             except TrackerUnavailableError as error:
                 log.debug("poll of %s: %s", self._tracker.transport.name, error)
                 await asyncio.sleep(FAILED_SECONDS)
+            except RefusedError as error:
+                log.warning("poll of %s: %s", self._tracker.transport.name, error)
+                await asyncio.sleep(FAILED_SECONDS)
             except Exception:
                 log.exception("poll of %s failed", self._tracker.transport.name)
                 await asyncio.sleep(FAILED_SECONDS)

@@ -1,6 +1,6 @@
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,14 @@ import pytest
 import requests
 
 from runwright.names import TAG_CLUSTER, TAG_NAME, TAG_NAMESPACE, TAG_PARENT_RUN
-from runwright.ports import Key, NewRun, TrackingServer
+from runwright.ports import Key, NewRun
 from runwright.tracking.breaker import BreakerSettings
 from runwright.tracking.poller import PollSettings
 from runwright.tracking.registry import RegistrySettings, TrackerRegistry
 from runwright.tracking.tracker import MLflowTracker
 from runwright.tracking.transport import ClientSettings
-from tests.support.mlflow_fixtures import frail_server, mlflow_server  # noqa: F401 -- fixtures
+from tests.support.mlflow_fixtures import frail_server, guarded_server, mlflow_server  # noqa: F401 -- fixtures
+from tests.support.mlflow_guarded import OPERATOR, GuardedServer
 from tests.support.mlflow_server import MLflowServer
 
 FAST = RegistrySettings(
@@ -41,16 +42,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Script:
     """A training script's side: plain synchronous requests, as the pods' own client sends them."""
 
-    def __init__(self, uri: str) -> None:
-        self.uri = uri
+    def __init__(self, server: MLflowServer) -> None:
+        self.uri = server.uri
+        self._session = requests.Session()
+        self._session.trust_env = False  # REQUESTS_CA_BUNDLE would win over `verify`
+        self._session.verify = server.verify
+        if isinstance(server, GuardedServer):
+            self._session.auth = server.login(OPERATOR)
 
     def post(self, call: str, **body: Any) -> dict[str, Any]:
-        answer = requests.post(f"{self.uri}/api/2.0/mlflow/{call}", json=body, timeout=30)
+        answer = self._session.post(f"{self.uri}/api/2.0/mlflow/{call}", json=body, timeout=30)
         assert answer.ok, answer.text
         return dict(answer.json())
 
     def get(self, path: str, /, **query: str) -> requests.Response:
-        answer = requests.get(f"{self.uri}/{path}", params=query, timeout=30)
+        answer = self._session.get(f"{self.uri}/{path}", params=query, timeout=30)
         assert answer.ok, answer.text
         return answer
 
@@ -71,13 +77,35 @@ class Script:
         made = self.post("runs/create", experiment_id=experiment_id, start_time=1, tags=entries)
         return str(made["run"]["info"]["run_id"])
 
+    def close(self) -> None:
+        self._session.close()
+
     def experiment(self, name: str) -> str:
         return str(self.post("experiments/create", name=name)["experiment_id"])
 
 
 @pytest.fixture
-def script(mlflow_server: MLflowServer) -> Script:  # noqa: F811 -- the fixture
-    return Script(mlflow_server.uri)
+def script(mlflow_server: MLflowServer) -> Iterator[Script]:  # noqa: F811 -- the fixture
+    made = Script(mlflow_server)
+    yield made
+    made.close()
+
+
+Connect = Callable[..., MLflowTracker]
+
+
+@pytest.fixture
+async def connect(mlflow_server: MLflowServer) -> AsyncIterator[Connect]:  # noqa: F811 -- the fixture
+    """Makes trackers of the server, as operators that know nothing of each other."""
+    made: list[MLflowTracker] = []
+
+    def make(**options: Any) -> MLflowTracker:
+        made.append(MLflowTracker(mlflow_server.tracking, read_secret=mlflow_server.read_secret, **options))
+        return made[-1]
+
+    yield make
+    for tracker in made:
+        await tracker.aclose()
 
 
 @pytest.fixture
@@ -87,10 +115,8 @@ def calls() -> Counter[str]:
 
 
 @pytest.fixture
-async def tracker(mlflow_server: MLflowServer, calls: Counter[str]) -> AsyncIterator[MLflowTracker]:  # noqa: F811
-    made = MLflowTracker(TrackingServer(mlflow_server.uri), on_request=lambda call: calls.update([call]))
-    yield made
-    await made.aclose()
+def tracker(connect: Connect, calls: Counter[str]) -> MLflowTracker:
+    return connect(on_request=lambda call: calls.update([call]))
 
 
 @pytest.fixture
@@ -116,12 +142,14 @@ def key_of(run: NewRun) -> Key:
 
 
 @pytest.fixture
-async def registries() -> AsyncIterator[Callable[..., TrackerRegistry]]:
+async def registries(mlflow_server: MLflowServer) -> AsyncIterator[Callable[..., TrackerRegistry]]:  # noqa: F811
     """Makes registries with short intervals, and closes them."""
     made: list[TrackerRegistry] = []
 
     def make(enqueue: Callable[[Key], None], **changes: Any) -> TrackerRegistry:
-        registry = TrackerRegistry("cluster-1", enqueue, **{"settings": FAST, **changes})
+        registry = TrackerRegistry(
+            "cluster-1", enqueue, **{"settings": FAST, "read_secret": mlflow_server.read_secret, **changes}
+        )
         made.append(registry)
         return registry
 

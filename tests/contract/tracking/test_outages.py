@@ -66,7 +66,7 @@ async def test_an_outage_is_told_once_fails_fast_and_heals_by_itself(
     await until(lambda: not tracker.problem, "recovery")
     await until(lambda: enqueued - before == Counter(dict.fromkeys(map(key_of, wanted), 1)), "each key once more")
     await until(lambda: sweeper.rounds > rounds, "the sweep on return")
-    script = Script(frail_server.uri)
+    script = Script(frail_server)
     assert script.status(orphan.run_id) == "KILLED"
     await tracker.close_run(runs[0].run_id, "FINISHED", ENDED, tags={})
     assert script.status(runs[0].run_id) == "FINISHED"
@@ -123,7 +123,7 @@ async def test_a_server_that_hangs_is_given_up_and_found_again(
     finally:
         frail_server.resume()
     await until(lambda: not tracker.problem, "recovery")
-    Script(frail_server.uri).log(run.run_id, loss=1.0)
+    Script(frail_server).log(run.run_id, loss=1.0)
     await until(lambda: "loss" in getattr(tracker.seen(run.run_id), "metrics", {}), "polling goes on")
 
 
@@ -147,7 +147,7 @@ async def test_a_run_whose_making_was_cut_off_is_not_made_blindly_again(
         frail_server.resume()
     assert calls["runs/create"] == 2
     # The server got the request and carries it out once it is awake: what a blind second try would have doubled.
-    script = Script(frail_server.uri)
+    script = Script(frail_server)
     search = {"experiment_ids": [first.experiment_id], "filter": f"tags.`runwright.uid` = '{wanted.uid}'"}
     await until(lambda: script.post("runs/search", **search).get("runs"), "the server to carry it out")
     adopted = await patient.create_run(wanted, search_first=True)

@@ -11,9 +11,9 @@ import pytest
 
 from runwright.errors import RefusedError
 from runwright.names import TAG_UID
-from runwright.ports import NewRun, Tracker, TrackingServer
+from runwright.ports import NewRun, Tracker
 from runwright.tracking.tracker import MLflowTracker
-from tests.contract.tracking.conftest import STARTED, Script
+from tests.contract.tracking.conftest import STARTED, Connect, Script
 
 
 async def test_a_run_is_made_with_its_experiment_name_start_and_tags(
@@ -196,13 +196,12 @@ async def test_refreshes_of_the_same_moment_share_one_search(
 
 
 async def test_runs_made_by_an_earlier_operator_are_found_without_knowing_their_experiments(
-    tracker: MLflowTracker, script: Script, new: Callable[..., NewRun], calls: Counter[str]
+    tracker: MLflowTracker, connect: Connect, new: Callable[..., NewRun], calls: Counter[str]
 ) -> None:
     runs = [await tracker.create_run(new(f"earlier-{number % 2}"), search_first=False) for number in range(4)]
-    successor = MLflowTracker(TrackingServer(script.uri), on_request=lambda call: calls.update([call]))
+    successor = connect(on_request=lambda call: calls.update([call]))
     calls.clear()
     read = await asyncio.gather(*(successor.refresh(run.run_id) for run in runs))
-    await successor.aclose()
     assert [one and one.run_id for one in read] == [run.run_id for run in runs]
     assert calls == {"experiments/search": 1, "runs/search": 1}
 
@@ -222,15 +221,14 @@ async def test_an_artifact_lands_where_mlflow_lists_it(
 
 
 async def test_an_artifact_is_stored_by_an_operator_that_did_not_make_the_run(
-    tracker: MLflowTracker, script: Script, new: Callable[..., NewRun]
+    tracker: MLflowTracker, connect: Connect, script: Script, new: Callable[..., NewRun]
 ) -> None:
     run = await tracker.create_run(new(), search_first=False)
-    successor = MLflowTracker(TrackingServer(script.uri))
+    successor = connect()
     await successor.upload(replace(run, experiment_id=""), "logs/node-0.log", b"x")
     assert script.get("get-artifact", run_id=run.run_id, path="logs/node-0.log").content == b"x"
     with pytest.raises(RefusedError, match="is gone"):
         await successor.upload(replace(run, run_id="f" * 32, experiment_id=""), "logs/node-0.log", b"x")
-    await successor.aclose()
 
 
 async def test_artifact_paths_stay_inside_the_run(tracker: MLflowTracker, new: Callable[..., NewRun]) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from runwright.names import TAG_REASON
-from runwright.ports import Key, NewRun, OrphanVerdict, ResolveOrphan, TrackedRun, TrackingServer
+from runwright.ports import Key, NewRun, OrphanVerdict, ResolveOrphan, TrackedRun
 from runwright.tracking import sweeper as sweeper_module
 from runwright.tracking.registry import TrackerRegistry
 from runwright.tracking.sweeper import Sweeper
 from runwright.tracking.tracker import MLflowTracker
 from tests.contract.tracking.conftest import ENDED, Script, key_of
+from tests.support.mlflow_server import MLflowServer
 from tests.support.until import until
 
 
@@ -68,6 +69,7 @@ async def test_children_left_running_below_ended_runs_are_closed_once_their_trai
 
 
 async def test_what_has_to_wait_is_left_and_asked_about_again_soon(
+    mlflow_server: MLflowServer,
     script: Script,
     new: Callable[..., NewRun],
     registries: Callable[..., TrackerRegistry],
@@ -76,10 +78,10 @@ async def test_what_has_to_wait_is_left_and_asked_about_again_soon(
     monkeypatch.setattr(sweeper_module, "WAIT_SECONDS", 0.05)
     verdicts: dict[str, OrphanVerdict] = {}
     registry = registries(lambda _key: None, resolve=answering(verdicts))
-    tracker = registry(TrackingServer(script.uri))
+    tracker = registry(mlflow_server.tracking)
     run = await tracker.create_run(new(), search_first=False)
     verdicts[run.run_id] = "wait"
-    sweeper = registry._entry(TrackingServer(script.uri)).sweeper
+    sweeper = registry._entry(mlflow_server.tracking).sweeper
     assert sweeper is not None
     sweeper.request()
     rounds = sweeper.rounds
@@ -105,12 +107,12 @@ async def test_a_question_that_cannot_be_answered_closes_nothing_and_stops_nothi
 
 
 async def test_it_sweeps_at_start_and_when_asked(
-    script: Script, new: Callable[..., NewRun], registries: Callable[..., TrackerRegistry]
+    mlflow_server: MLflowServer, script: Script, new: Callable[..., NewRun], registries: Callable[..., TrackerRegistry]
 ) -> None:
     verdicts: dict[str, OrphanVerdict] = {}
     registry = registries(lambda _key: None, resolve=answering(verdicts))
-    tracker = registry(TrackingServer(script.uri))
-    sweeper = registry._entry(TrackingServer(script.uri)).sweeper
+    tracker = registry(mlflow_server.tracking)
+    sweeper = registry._entry(mlflow_server.tracking).sweeper
     assert sweeper is not None
     await until(lambda: sweeper.rounds == 1, "the sweep at start")
     run = await tracker.create_run(new(), search_first=False)
