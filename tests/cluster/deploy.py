@@ -14,6 +14,9 @@ from tests.support.kubectl import CLUSTER_FILE, ROOT, Kubectl, wait_for
 OPERATOR_NAMESPACE = "runwright-system"
 TRACKING_NAMESPACE = "runwright-tracking"
 STACK = "default"
+MLFLOW = "mlflow"
+"""Name of MLflow's Deployment, Service and Ingress."""
+UI_HOST = "mlflow.runwright.test"
 VALUES = Path(__file__).resolve().parent / "values"
 READY_SECONDS = 600
 
