@@ -61,11 +61,10 @@ def _job_text(path: Path | None) -> str:
 
 def fetch(path: Path | None) -> int:
     """Fetch what a job description says; returns the exit code."""
-    # Here, so that `digest` needs neither boto3 nor pydantic.
+    # Here, so that `digest` needs the standard library only.
     from runwright.inpod.fetch.carry import carry_out  # noqa: PLC0415
     from runwright.inpod.fetch.job import FetchJob  # noqa: PLC0415
     from runwright.inpod.fetch.report import Report, write  # noqa: PLC0415
-    from runwright.inpod.fetch.s3 import isolate  # noqa: PLC0415
 
     redactor, report = Redactor(), Report()
     _log_to_stdout(redactor)
@@ -73,7 +72,6 @@ def fetch(path: Path | None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _terminated)
     os.umask(0o002)  # the group (fsGroup) may write: cache claims are shared between users
-    isolate(os.environ)
     begun = time.monotonic()
     termination, result = TERMINATION_LOG, None
     private = Path(tempfile.mkdtemp(prefix="runwright-fetch-"))

@@ -1,9 +1,9 @@
 """Carrying out a job description: code first, since it fails faster, then the datasets one after the other."""
 
+import os
 from pathlib import Path
 
 from runwright.inpod.fetch.credentials import Redactor
-from runwright.inpod.fetch.datasets import Dataset
 from runwright.inpod.fetch.git import fetch_git
 from runwright.inpod.fetch.job import FetchJob
 from runwright.inpod.fetch.lock import Owner
@@ -33,5 +33,11 @@ def carry_out(job: FetchJob, report: Report, redactor: Redactor, private: Path) 
                 save(report, result)
 
         report.git = fetch_git(wanted, Path(job.workspace), setting, resolved)
+    if not job.datasets:
+        return
+    from runwright.inpod.fetch.datasets import Dataset  # noqa: PLC0415  # boto3 takes half a second to import
+    from runwright.inpod.fetch.s3 import isolate  # noqa: PLC0415
+
+    isolate(os.environ)
     for number, dataset in enumerate(job.datasets):
         report.datasets.append(Dataset(number, dataset, setting).fetch())

@@ -5,7 +5,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -15,6 +15,7 @@ from runwright.inpod.fetch.job import DatasetJob
 from runwright.inpod.fetch.patience import Patience
 from runwright.inpod.fetch.problems import FetchError, Reason, TroubleError
 from runwright.inpod.fetch.progress import Progress
+from runwright.inpod.fetch.report import DatasetResult
 from runwright.inpod.fetch.s3 import Bucket, ChangedError, Location, Source, parse_uri
 from runwright.inpod.fetch.setting import Setting
 from runwright.inpod.fetch.transfer import Transfer
@@ -26,27 +27,6 @@ ROUNDS: Final = 3
 """How often a dataset that changes while it is read is listed anew."""
 PARTS: Final = ".runwright-fetch-parts"
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetResult:
-    """What became of one dataset.
-
-    Attributes:
-        name: As in the spec.
-        digest: SHA-256 of the file, or of the folder's listing (tree.py).
-        size: Bytes.
-        files: Number of files.
-        cached: Whether nothing had to be downloaded.
-        seconds: How long it took.
-    """
-
-    name: str
-    digest: str
-    size: int
-    files: int
-    cached: bool
-    seconds: float
 
 
 class Dataset:

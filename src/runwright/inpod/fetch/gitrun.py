@@ -78,6 +78,12 @@ _MEANINGS: Final[tuple[tuple[str, Reason, str, str, str], ...]] = (
         "check the address; a login page answers so, too",
     ),
 )
+_NOISE: Final = (
+    "@",
+    "Could not read from remote repository.",
+    "Please make sure you have the correct access rights",
+    "and the repository exists.",
+)
 _REFUSED_WANT: Final = re.compile(
     r"not our ref|unadvertised object|[Cc]ouldn't find remote ref|want .* not valid|no such remote ref|"
     r"remote error: .*(not found|unknown) .*object"
@@ -91,7 +97,8 @@ class RefusedWantError(TroubleError):
 def understand(output: str, remote: Remote) -> Exception:
     """Turn git's failure into what it means: a `FetchError` that ends the fetch, or a trouble to try again."""
     lines = [line.removeprefix("fatal: ").removeprefix("error: ") for line in output.splitlines() if line.strip()]
-    said = next((line for line in lines if line and not line.startswith(("@", "Cloning"))), "git said nothing")
+    lines = [line for line in lines if not line.startswith(_NOISE)]
+    said = next(iter(lines), "git said nothing")
     if _REFUSED_WANT.search(output):
         return RefusedWantError(said)
     for pattern, reason, field, message, remedy in _MEANINGS:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from runwright.inpod.fetch.credentials import Redactor
-from runwright.inpod.fetch.datasets import DatasetResult
 from runwright.inpod.fetch.git import Fetched
 from runwright.inpod.fetch.problems import FetchError
 
@@ -16,6 +15,27 @@ log = logging.getLogger(__name__)
 MESSAGE_MAX_BYTES: Final = 4096
 """The kubelet keeps no more of a termination message (MaxContainerTerminationMessageLength)."""
 VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetResult:
+    """What became of one dataset.
+
+    Attributes:
+        name: As in the spec.
+        digest: SHA-256 of the file, or of the folder's listing (tree.py).
+        size: Bytes.
+        files: Number of files.
+        cached: Whether nothing had to be downloaded.
+        seconds: How long it took.
+    """
+
+    name: str
+    digest: str
+    size: int
+    files: int
+    cached: bool
+    seconds: float
 
 
 @dataclass
