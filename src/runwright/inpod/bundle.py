@@ -1,6 +1,7 @@
 """Makes one file of the launcher's modules: what training pods get as ``launch.py``."""
 
 import ast
+from collections.abc import Container, Mapping
 from importlib import resources
 from typing import Final
 
@@ -14,25 +15,30 @@ HEADER: Final = (
 
 
 def launcher() -> str:
-    """Return the launcher as one Python file.
+    """Return the launcher as one Python file."""
+    folder = resources.files(PACKAGE)
+    return joined({name: folder.joinpath(f"{name}.py").read_text(encoding="utf-8") for name in MODULES})
+
+
+def joined(sources: Mapping[str, str]) -> str:
+    """Return modules as one file, each after those that it needs.
 
     Raises:
         ValueError: two modules give a name different meanings, or one imports what comes after it.
     """
     meanings: dict[str, str] = {}
-    parts = [HEADER]
-    for number, name in enumerate(MODULES):
-        text = resources.files(PACKAGE).joinpath(f"{name}.py").read_text(encoding="utf-8")
-        tree = ast.parse(text)
+    parts, before = [HEADER], set[str]()
+    for name, text in sources.items():
         removed: set[int] = set()
-        for node in tree.body:
-            if _is_ours(node, MODULES[:number]) or _is_docstring(node) or _is_future(node):
+        for node in ast.parse(text).body:
+            if _is_ours(node, before) or _is_docstring(node) or _is_future(node):
                 removed.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
                 continue
             for defined in _names(node):
                 meaning = ast.unparse(node) if isinstance(node, ast.Import | ast.ImportFrom | ast.Assign) else name
                 if meanings.setdefault(defined, meaning) != meaning:
-                    raise ValueError(f"{name}.py: {defined} is defined in another module of {PACKAGE} as well")
+                    raise ValueError(f"{name}.py: {defined} has another meaning in another module")
+        before.add(f"{PACKAGE}.{name}")
         kept = [
             line for at, line in enumerate(text.splitlines(), 1) if at not in removed and "# ruff: noqa" not in line
         ]
@@ -48,15 +54,13 @@ def _is_future(node: ast.stmt) -> bool:
     return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
-def _is_ours(node: ast.stmt, before: tuple[str, ...]) -> bool:
+def _is_ours(node: ast.stmt, before: Container[str | None]) -> bool:
     if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("runwright"):
         return False
-    if node.module not in {f"{PACKAGE}.{name}" for name in before}:
-        raise ValueError(
-            f"the launcher imports {node.module}, which does not come before it in {PACKAGE}.bundle.MODULES"
-        )
+    if node.module not in before:
+        raise ValueError(f"{node.module} must come before what imports it: see {PACKAGE}.bundle.MODULES")
     if any(alias.asname for alias in node.names):
-        raise ValueError(f"the launcher renames what it imports from {node.module}: in one file there is one name")
+        raise ValueError(f"{node.module}: an imported name must stay as it is, since in one file there is one name")
     return True
 
 
