@@ -1,15 +1,18 @@
 """What was deleted or edited is named, and put right by the next action, whoever edited it."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from runwright.errors import ClusterUnavailableError, RefusedError
+from runwright.helm.releases import HelmReleases
+from runwright.ports import WantedRelease
 from tests.contract.helm.conftest import RULES, Connect
 from tests.contract.helm.world import World
 from tests.support.api_proxy import ApiProxy, Rule, refuse
-from tests.support.until import until
+from tests.support.until import DEADLINE_SECONDS, until
 
 pytestmark = pytest.mark.contract
 
@@ -28,29 +31,27 @@ async def test_what_was_deleted_is_named_and_made_again(world: World, connect: C
     assert await releases.drift(wanted) == ()
 
 
-EDITS: dict[str, tuple[str, dict[str, Any], str]] = {
+EDITS: dict[str, tuple[str, dict[str, Any]]] = {
     "an image": (
         "StatefulSet",
         {"spec": {"template": {"spec": {"containers": [{"name": "postgresql", "image": "example.com/other:1"}]}}}},
-        "postgresql",
     ),
-    "replicas": ("StatefulSet", {"spec": {"replicas": 0}}, "replicas"),
-    "a label taken away": ("Service", {"metadata": {"labels": {"app.kubernetes.io/part-of": None}}}, "part-of"),
+    "replicas": ("StatefulSet", {"spec": {"replicas": 0}}),
+    "a label taken away": ("Service", {"metadata": {"labels": {"app.kubernetes.io/part-of": None}}}),
     "helm's own annotation": (
         "Service",
         {"metadata": {"annotations": {"meta.helm.sh/release-name": "other"}}},
-        "release-name",
     ),
-    "a port": ("Service", {"spec": {"ports": [{"name": "postgresql", "port": 6543}]}}, "ports"),
-    "data": ("ConfigMap", {"data": {"postgresql.conf": "max_connections = 1"}}, "data"),
-    "who may come": ("NetworkPolicy", {"spec": {"ingress": [{}]}}, "ingress"),
-    "the owner": ("Service", {"metadata": {"ownerReferences": None}}, "owner"),
+    "where a port leads": ("Service", {"spec": {"ports": [{"port": 5432, "protocol": "TCP", "targetPort": 1}]}}),
+    "data": ("ConfigMap", {"data": {"postgresql.conf": "max_connections = 1"}}),
+    "who may come": ("NetworkPolicy", {"spec": {"ingress": [{}]}}),
+    "the owner": ("Service", {"metadata": {"ownerReferences": None}}),
 }
 
 
 @pytest.mark.parametrize("edit", EDITS)
 async def test_what_somebody_else_edited_is_named_and_repaired(world: World, connect: Connect, edit: str) -> None:
-    kind, change, _ = EDITS[edit]
+    kind, change = EDITS[edit]
     releases, wanted = await connect(), world.wanted()
     await releases.install(wanted)
     before = world.uids()
@@ -121,6 +122,16 @@ async def test_a_difference_that_cannot_be_put_right_is_one(world: World, connec
         await releases.install(wanted)
 
 
+async def test_an_edit_that_no_merge_undoes_is_told(world: World, connect: Connect) -> None:
+    """The API merges lists of ports by number: a number changed by hand is one more port to helm."""
+    releases, wanted = await connect(), world.wanted()
+    await releases.install(wanted)
+    world.merge("Service", "s-postgresql", {"spec": {"ports": [{"name": "postgresql", "port": 6543}]}})
+    assert await releases.drift(wanted) == ("Service s-postgresql",)
+    with pytest.raises(RefusedError, match=r'Service "s-postgresql" is invalid:.*Duplicate value'):
+        await releases.install(wanted)
+
+
 async def test_what_cannot_be_looked_at_is_an_error_not_a_difference(
     world: World, connect: Connect, proxy: ApiProxy
 ) -> None:
@@ -128,23 +139,28 @@ async def test_what_cannot_be_looked_at_is_an_error_not_a_difference(
     await releases.install(wanted)
     world.grant([rule for rule in RULES if rule["resources"] != ["statefulsets"]])
 
-    async def refused() -> bool:
-        try:
-            await releases.drift(wanted)
-        except RefusedError as error:
-            return 'cannot get resource "statefulsets"' in str(error)
-        return False
-
-    while not await refused():  # a right goes some milliseconds after the Role
-        pass
+    await until_refused(releases, wanted, 'cannot get resource "statefulsets"')
     world.grant(RULES)
+    await until_refused(releases, wanted, "")
     down = proxy.rule(
         Rule(path=".*/services/.*", before=refuse(503, "ServiceUnavailable", "apiserver is shutting down"))
     )
     with pytest.raises(ClusterUnavailableError, match="shutting down"):
-        while True:
-            await releases.drift(wanted)
+        await releases.drift(wanted)
     assert down.hits
+
+
+async def until_refused(releases: HelmReleases, wanted: WantedRelease, why: str) -> None:
+    """Look until that is refused so, or not any more: a change of rights takes effect some milliseconds later."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    told = None
+    while told is None or (why not in told if why else told):
+        assert time.monotonic() < deadline, told
+        try:
+            await releases.drift(wanted)
+            told = ""
+        except RefusedError as error:
+            told = str(error)
 
 
 def lasting(obj: dict[str, Any] | None) -> dict[str, Any]:

@@ -146,10 +146,10 @@ def releases(client: Client, charts: Path = CHARTS, **options: Any) -> HelmRelea
     )
 
 
-def helms() -> list[int]:
-    """The helm processes that this process started and that still are."""
-    processes = (folder for folder in Path("/proc").iterdir() if folder.name.isdigit())
-    return [int(folder.name) for folder in processes if is_helm_of(folder, os.getpid())]
+def helms(parent: int | None = None) -> list[int]:
+    """The helm processes that this process, or `parent`, started and that still are."""
+    processes = Path("/proc").glob("[0-9]*")
+    return [int(folder.name) for folder in processes if is_helm_of(folder, parent or os.getpid())]
 
 
 def is_helm_of(folder: Path, parent: int) -> bool:
