@@ -23,10 +23,15 @@ def test_values_by_chart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("mlflow: [", "while parsing"),
-        ("- mlflow", "must map charts (postgresql, object-store, mlflow) to values"),
-        ("objectStore: {}", "'objectStore' is no chart of a stack: postgresql, object-store, mlflow"),
-        ("mlflow: 1", "mlflow must hold a map of the chart's values"),
+        ("mlflow: [\n", "line 2: expected the node content, but found '<stream end>'"),
+        ("- mlflow", "line 1: must map charts to values; the charts are postgresql, object-store, mlflow"),
+        ("# ours\nobjectStore: {}", "line 2: 'objectStore' is no chart of a stack: postgresql, object-store, mlflow"),
+        ("postgresql: {}\nmlflow: 1", "line 2: mlflow must hold a map of the chart's values"),
+        ("mlflow: 1\x00", "unacceptable character"),
+        (
+            "mlflow: {}\n\npostgresql:\n  persistence: {size: 8 GB}",
+            "line 3: postgresql.persistence.size: '8 GB' is no quantity",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(text: str, said: str, tmp_path: Path) -> None:
@@ -35,7 +40,7 @@ def test_what_cannot_be_meant_is_refused_in_one_line(text: str, said: str, tmp_p
     with pytest.raises(ConfigurationError) as caught:
         stack_defaults.read(path)
     message = str(caught.value)
-    assert message.startswith(f"RUNWRIGHT_STACK_DEFAULTS={path}: ")
+    assert message.startswith(f"RUNWRIGHT_STACK_DEFAULTS={path}")
     assert said in message
     assert "\n" not in message
 

@@ -1,134 +1,308 @@
-"""The reconciler over the model world of tests/trainingrun (see there for what it can show and what not)."""
+"""The reconciler over the model world (see `model.py` for what it can show and what not)."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from runwright.errors import ConflictError, InvalidObjectError, RefusedError
-from runwright.kube.cache import Cache
-from runwright.ports import Key, Kind, TrackingServer
-from runwright.servers import server_of
-from runwright.trackingstack.reconcile import LOOK_AGAIN, LOOK_SOON, TrackingStackReconciler
-from tests.trainingrun.operator_model import AWAY, ModelCluster, Process
-from tests.trainingrun.world import World
+from runwright.errors import ConflictError, InvalidObjectError
+from runwright.ports import Key, Kind
+from runwright.trackingstack.decide import LOOK_AGAIN, LOOK_SOON
+from runwright.trackingstack.observe import DRIFT_PERIOD
+from tests.trackingstack.model import AWAY, KEY, Life, World
 
-KEY = Key("team-a", "default")
+EXTERNAL = {"server": {"external": {"trackingUri": "http://mlflow:5000/"}}}
 
 
-class Stage:
-    """A stack, its server and the reconciler."""
+def written(life: Life) -> int:
+    return life.world.calls.count("status")
 
-    def __init__(self, uri: str = "http://mlflow:5000", **external: Any) -> None:
-        self.world = World()
-        self.cache = Cache()
-        self.cluster = ModelCluster(self.world, self.cache, lambda: None)
-        self.tracker = Process(self.world).tracker
-        self.servers: list[str] = []
-        self.asked: list[TrackingServer] = []
-        self.reconciler = TrackingStackReconciler(
-            cluster=self.cluster, trackers=self._tracker, clock=lambda: self.world.now
-        )
-        meta = {"name": KEY.name, "namespace": KEY.namespace}
-        spec = {"server": {"external": {"trackingUri": uri, **external}}}
-        self.world.create(Kind.TRACKING_STACK, {"metadata": meta, "spec": spec})
-        self.learn()
 
-    def _tracker(self, server: TrackingServer) -> Any:
-        self.asked.append(server)
-        self.servers.append(server.uri)
-        return self.tracker
+def message(life: Life, kind: str = "Ready") -> str:
+    return next(str(c["message"]) for c in life.world.status["conditions"] if c["type"] == kind)
 
-    def learn(self) -> None:
-        self.cache.seen(Kind.TRACKING_STACK, self.world.objects[Kind.TRACKING_STACK, KEY])
 
-    @property
-    def status(self) -> dict[str, Any]:
-        return dict(self.world.objects[Kind.TRACKING_STACK, KEY].get("status", {}))
+async def ready(spec: dict[str, Any] | None = None, world: World | None = None) -> Life:
+    """A stack that is as wanted."""
+    life = Life(world)
+    life.world.apply(spec or {})
+    await life.until_settled()
+    assert life.world.condition("Ready")[0] == "True"
+    life.world.calls.clear()
+    life.world.events.clear()
+    return life
 
-    def writes(self) -> int:
-        return len(self.world.calls)
+
+# ---------------------------------------------------------------------------------------------------- somebody else's
 
 
 async def test_a_server_that_answers_costs_one_write_and_is_looked_at_again() -> None:
-    stage = Stage()
-    assert await stage.reconciler.reconcile(KEY) == LOOK_AGAIN
-    assert stage.status["trackingUri"] == "http://mlflow:5000"
-    assert await stage.reconciler.reconcile(KEY) == LOOK_AGAIN
-    assert stage.writes() == 1
-
-
-@pytest.mark.parametrize(
-    "external",
-    [
-        {},
-        {"credentialsSecretRef": {"name": "login"}, "caBundle": "-----BEGIN CERTIFICATE-----"},
-        {"credentialsSecretRef": {"name": "login"}, "operatorSecretRef": {"name": "admin"}},
-    ],
-)
-async def test_it_asks_the_very_server_that_runs_get(external: dict[str, Any]) -> None:
-    stage = Stage("http://mlflow:5000/", **external)
-    await stage.reconciler.reconcile(KEY)
-    runs = server_of(stage.world.objects[Kind.TRACKING_STACK, KEY], "team-a")
-    assert runs is not None
-    (asked,) = stage.asked
-    assert (asked.uri, asked.operator_secret, asked.ca_bundle) == (runs.uri, runs.operator_secret, runs.ca_bundle)
+    life = Life()
+    life.world.apply(EXTERNAL)
+    assert await life.step() == LOOK_AGAIN
+    assert await life.step() == LOOK_AGAIN
+    assert life.world.calls == ["status"]
+    assert life.world.status["trackingUri"] == "http://mlflow:5000"
+    assert {server.uri for server in life.world.asked} == {"http://mlflow:5000"}
 
 
 async def test_an_outage_and_its_end_cost_one_write_each() -> None:
-    stage = Stage()
-    await stage.reconciler.reconcile(KEY)
-    stage.world.mlflow.away = True
+    life = await ready(EXTERNAL)
+    life.world.away = True
     for _ in range(3):
-        assert await stage.reconciler.reconcile(KEY) == LOOK_SOON
-    assert stage.writes() == 2
-    ready = next(c for c in stage.status["conditions"] if c["type"] == "Ready")
-    assert (ready["status"], ready["message"]) == ("False", AWAY)
-    stage.world.mlflow.away = False
-    assert await stage.reconciler.reconcile(KEY) == LOOK_AGAIN
-    assert stage.writes() == 3
-
-
-async def test_a_refusal_is_told_like_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = Stage()
-
-    async def ping() -> None:
-        raise RefusedError("the database is gone")
-
-    monkeypatch.setattr(stage.tracker, "ping", ping)
-    assert await stage.reconciler.reconcile(KEY) == LOOK_SOON
-    assert {c["message"] for c in stage.status["conditions"] if c["type"] == "Ready"} == {"the database is gone"}
+        assert await life.step() == LOOK_SOON
+    assert written(life) == 1
+    assert message(life) == AWAY
+    life.world.away = False
+    assert await life.step() == LOOK_AGAIN
+    assert written(life) == 2
 
 
 async def test_another_writer_wins_and_the_next_pass_decides_again() -> None:
-    stage = Stage()
-    stage.world.update(Kind.TRACKING_STACK, KEY, lambda new: new["metadata"].update(generation=2))
+    life = await ready(EXTERNAL)
+    life.world.away = True
+    answers = life.world.answers
+
+    def meanwhile() -> bool:
+        life.world.change(Kind.TRACKING_STACK, KEY.name, lambda new: new.setdefault("labels", {}))
+        return answers()
+
+    life.world.answers = meanwhile  # type: ignore[method-assign]
     with pytest.raises(ConflictError):
-        await stage.reconciler.reconcile(KEY)
-    assert await stage.reconciler.reconcile(KEY) == LOOK_AGAIN
-    assert stage.status["observedGeneration"] == 2
+        await life.process.reconciler.reconcile(KEY)
+    life.world.answers = answers  # type: ignore[method-assign]
+    assert await life.process.reconciler.reconcile(KEY) == LOOK_SOON
 
 
 async def test_what_is_gone_or_going_is_left_alone() -> None:
-    stage = Stage()
-    stage.world.update(Kind.TRACKING_STACK, KEY, lambda new: new["metadata"].update(deletionTimestamp="now"))
-    stage.learn()
-    assert await stage.reconciler.reconcile(KEY) is None
-    assert await stage.reconciler.reconcile(Key("team-a", "other")) is None
-    assert stage.writes() == 0
-
-
-async def test_an_address_is_the_same_with_and_without_a_slash() -> None:
-    stage = Stage("http://mlflow:5000/")
-    await stage.reconciler.reconcile(KEY)
-    assert stage.servers == ["http://mlflow:5000"]
-    assert stage.status["trackingUri"] == "http://mlflow:5000"
+    life = await ready()
+    life.world.change(Kind.TRACKING_STACK, "a", lambda new: new["metadata"].update(deletionTimestamp="now"))
+    life.world.remove(Kind.DEPLOYMENT, "a-mlflow")
+    assert await life.step() is None
+    assert await life.process.reconciler.reconcile(Key("team-a", "other")) is None
+    assert life.world.calls == []
 
 
 async def test_a_stack_that_does_not_parse_names_the_field() -> None:
-    stage = Stage()
-    stage.world.update(Kind.TRACKING_STACK, KEY, lambda new: new.update(spec={"server": {"external": {}}}))
-    stage.learn()
-    with pytest.raises(
-        InvalidObjectError, match=r"^spec\.server\.external\.trackingUri: Field required; correct the TrackingStack"
-    ):
-        await stage.reconciler.reconcile(KEY)
+    life = Life()
+    life.world.apply({"server": {"external": {}}})
+    with pytest.raises(InvalidObjectError, match=r"^spec\.server\.external\.trackingUri: Field required; correct the"):
+        await life.process.reconciler.reconcile(KEY)
+
+
+# ---------------------------------------------------------------------------------------------------- our own
+
+
+async def test_the_first_installation_in_its_order() -> None:
+    life = Life()
+    life.world.apply({"server": {"auth": "Basic"}})
+    await life.until_settled()
+    calls = [call for call in life.world.calls if call != "status"]
+    assert sorted(calls[:4]) == [
+        "create Secret a-mlflow-client",
+        "create Secret a-mlflow-operator",
+        "create Secret a-object-store-credentials",
+        "create Secret a-postgresql-credentials",
+    ]
+    first, second = calls[4:10], calls[10:]
+    steps = ("pending", "objects", "deployed")
+    assert set(first) == {f"helm a-{chart} {step}" for chart in ("postgresql", "object-store") for step in steps}
+    assert second == [f"helm a-mlflow {step}" for step in steps]
+    assert life.world.events == ["Released", "Released", "Released", "Ready"]
+    status = life.world.status
+    assert [(r["name"], r["revision"], r["state"]) for r in status["releases"]] == [
+        ("a-postgresql", 1, "deployed"),
+        ("a-object-store", 1, "deployed"),
+        ("a-mlflow", 1, "deployed"),
+    ]
+    assert (status["operatorSecretName"], status["clientSecretName"]) == ("a-mlflow-operator", "a-mlflow-client")
+    assert {c["type"]: c["status"] for c in status["conditions"]} == {
+        "DatabaseReady": "True",
+        "ObjectStoreReady": "True",
+        "TrackingReady": "True",
+        "Ready": "True",
+    }
+
+
+async def test_the_first_installation_costs_few_status_writes() -> None:
+    life = Life()
+    life.world.apply({})
+    await life.until_settled()
+    assert written(life) <= 6
+
+
+async def test_the_address_appears_with_the_first_answer_and_stays() -> None:
+    life = Life()
+    life.world.away = True
+    life.world.apply({"server": {"ingress": {"host": "mlflow.example.com"}}})
+    for _ in range(8):
+        await life.step()
+    assert life.world.condition("TrackingReady") == ("False", "ServerUnreachable")
+    assert "trackingUri" not in life.world.status
+    assert life.world.status["uiUrl"] == "http://mlflow.example.com"
+    life.world.away = False
+    await life.until_settled()
+    assert life.world.status["trackingUri"] == "http://a-mlflow.team-a.svc.cluster.local:5000"
+    life.world.away = True
+    await life.step()
+    assert life.world.condition("TrackingReady") == ("False", "ServerUnreachable")
+    assert life.world.status["trackingUri"] == "http://a-mlflow.team-a.svc.cluster.local:5000"
+
+
+async def test_a_stack_that_is_as_wanted_is_read_but_not_written() -> None:
+    life = await ready()
+    for _ in range(30):
+        assert await life.step() == LOOK_AGAIN
+    assert life.world.calls == []
+
+
+async def test_drift_is_looked_for_seldom_and_repaired() -> None:
+    life = await ready()
+    life.world.drifts.clear()
+    life.world.remove(Kind.CONFIG_MAP, "a-postgresql")
+    passes = 0
+    while Key("team-a", "a-postgresql") not in {key for kind, key in life.world.objects if kind is Kind.CONFIG_MAP}:
+        await life.step()
+        passes += 1
+        assert passes <= DRIFT_PERIOD / timedelta(seconds=LOOK_AGAIN) + 1
+    assert sorted(life.world.drifts) == ["a-mlflow", "a-object-store", "a-postgresql"]
+    assert "Repaired" in life.world.events
+    await life.until_settled()
+    assert [r["revision"] for r in life.world.status["releases"]] == [2, 1, 1]
+
+
+async def test_a_deleted_workload_is_seen_at_once_and_so_is_what_went_with_it() -> None:
+    life = await ready()
+    life.world.remove(Kind.DEPLOYMENT, "a-mlflow")
+    life.world.remove(Kind.CONFIG_MAP, "a-object-store")
+    life.world.settle()
+    await life.step()
+    assert "a-mlflow" in life.world.names(Kind.DEPLOYMENT)
+    assert "a-object-store" in life.world.names(Kind.CONFIG_MAP)
+
+
+async def test_a_deleted_password_is_made_again() -> None:
+    life = await ready()
+    life.world.remove(Kind.SECRET, "a-object-store-credentials")
+    await life.step()
+    assert "a-object-store-credentials" in life.world.names(Kind.SECRET)
+
+
+async def test_a_refused_upgrade_is_told_tried_again_and_cleared_by_setting_it_back() -> None:
+    life = await ready()
+    refusal = "helm upgrade: execution error at (mlflow/templates/deployment.yaml:3:4): no such value"
+    life.world.refuse = lambda call: refusal if call == "helm a-mlflow objects" else ""
+    life.world.apply({"server": {"replicas": 3}})
+    await life.step()
+    assert life.world.condition("Ready") == ("False", "ReleaseFailed")
+    assert life.world.condition("Stalled") == ("True", "ReleaseFailed")
+    assert message(life) == f"a-mlflow: {refusal}"
+    assert life.world.condition("TrackingReady")[0] == "True"  # the old one still runs
+    tries = life.world.calls.count("helm a-mlflow pending")
+    for _ in range(8):
+        await life.step()
+    more = life.world.calls.count("helm a-mlflow pending") - tries
+    assert 1 <= more <= 4, "again, but ever more seldom"
+    writes = written(life)
+    life.world.refuse = lambda _call: ""
+    life.world.apply({})
+    await life.step()
+    assert life.world.condition("Ready") == ("True", "PartsReady")
+    assert life.world.condition("Stalled") == ("", "")
+    assert written(life) - writes <= 2
+
+
+async def test_a_volume_that_cannot_grow_is_told_without_a_loop() -> None:
+    life = await ready(world=World(expandable=False))
+    life.world.apply({"postgresql": {"storage": "16Gi"}})
+    await life.step()
+    assert life.world.condition("Stalled") == ("True", "VolumeCannotGrow")
+    assert life.world.condition("DatabaseReady")[0] == "True"
+    for _ in range(20):
+        await life.step()
+    assert life.world.calls.count("patch PersistentVolumeClaim data-a-postgresql-0") <= 8
+    assert not [call for call in life.world.calls if call.startswith(("helm", "orphan"))]
+    life.world.expandable = True
+    for _ in range(12):
+        await life.step()
+    assert life.world.condition("Ready")[0] == "True"
+
+
+async def test_a_volume_that_cannot_grow_keeps_nothing_else_from_changing() -> None:
+    life = await ready(world=World(expandable=False))
+    life.world.apply({"postgresql": {"storage": "16Gi", "version": "17.5"}})
+    for _ in range(6):
+        await life.step()
+    assert life.world.get(Kind.STATEFUL_SET, "a-postgresql")["spec"]["image"] == "17.5"
+
+
+async def test_storage_that_is_left_out_again_shrinks_nothing() -> None:
+    life = await ready({"postgresql": {"storage": "16Gi"}})
+    life.world.apply({})
+    await life.step()
+    assert life.world.condition("Ready")[0] == "True"
+    assert not [call for call in life.world.calls if call != "status"]
+
+
+async def test_missing_rights_are_told_with_the_remedy() -> None:
+    life = Life()
+    life.world.apply({})
+    forbidden = 'secrets is forbidden: User "system:serviceaccount:x:y" cannot create resource "secrets"'
+    life.world.refuse = lambda call: forbidden if call.startswith("create Secret") else ""
+    await life.step()
+    assert life.world.condition("Stalled") == ("True", "RightsMissing")
+    assert "add team-a to stackNamespaces" in message(life)
+    life.world.refuse = lambda _call: ""
+    await life.until_settled()
+    assert life.world.condition("Ready")[0] == "True"
+
+
+async def test_in_a_namespace_that_is_being_deleted_nothing_is_told_or_tried() -> None:
+    life = Life()
+    life.world.apply({})
+    terminating = "namespace team-a: forbidden: unable to create new content because it is being terminated"
+    life.world.refuse = lambda call: terminating if call != "status" else ""
+    assert await life.step() == LOOK_AGAIN
+    writes = written(life)
+    assert await life.step() == LOOK_AGAIN
+    assert written(life) == writes
+    assert life.world.condition("Stalled") == ("", "")
+
+
+async def test_a_broken_image_is_told_and_its_correction_is_not_kept_waiting() -> None:
+    life = await ready(world=World(broken_images=frozenset({"17.999"})))
+    life.world.apply({"postgresql": {"version": "17.999"}})
+    for _ in range(4):
+        await life.step()
+    assert life.world.condition("DatabaseReady") == ("False", "ImagePullBackOff")
+    assert "spec.postgresql.image" in message(life, "DatabaseReady")
+    assert life.world.condition("Stalled") == ("", "")
+    life.world.apply({"postgresql": {"version": "17.5"}})
+    await life.until_settled()
+    assert "delete Pod a-postgresql-0" in life.world.calls
+    assert life.world.condition("Ready")[0] == "True"
+
+
+async def test_a_refused_deed_that_is_not_wanted_any_more_is_forgotten() -> None:
+    life = await ready()
+    life.world.refuse = lambda call: "admission says no" if call.startswith("patch Secret") else ""
+    life.world.apply({"deletionPolicy": "Delete"})
+    await life.step()
+    assert life.world.condition("Stalled")[0] == "True"
+    life.world.apply({})
+    for _ in range(4):
+        await life.step()
+    assert life.world.condition("Ready")[0] == "True"
+
+
+async def test_a_deletion_that_is_news_still_to_come_makes_nothing() -> None:
+    life = Life()
+    life.world.apply({})
+    reconciler = life.process.reconciler
+    cached = life.world.objects[Kind.TRACKING_STACK, KEY]
+    life.world.remove(Kind.TRACKING_STACK, KEY.name)
+    cluster = reconciler._cluster
+    cluster.cached = lambda *_: cached  # type: ignore[method-assign]
+    with pytest.raises(ConflictError):
+        await reconciler.reconcile(KEY)
+    assert life.world.names(Kind.SECRET) == set()

@@ -97,6 +97,7 @@ class Operator:
             parts = Parts(client, self._settings, self._metrics, uid)
             probes.health = parts.health
             stack.push_async_callback(parts.trackers.aclose)
+            stack.callback(parts.helm.close)
             if await self._unless_stopped(_true(parts.lease.acquire())):
                 await self._lead(parts, client, probes)
 

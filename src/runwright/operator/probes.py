@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from runwright.errors import ConfigurationError
-from runwright.operator.pulse import HUNG_SECONDS, Beat
 from runwright.operator.queue import WorkQueue
 from runwright.operator.streams import Streams
+
+if TYPE_CHECKING:
+    from runwright.operator.pulse import Beat
 
 UNAVAILABLE: Final = 503
 SHUTDOWN_SECONDS: Final = 1.0
@@ -41,7 +43,7 @@ class Health:
         found: dict[str, str] = {}
         for queue in self._queues:
             oldest = queue.oldest()
-            if oldest is not None and oldest[1] > HUNG_SECONDS:
+            if oldest is not None and oldest[1] > queue.hung_seconds:
                 found[f"worker:{queue.kind.plural}"] = f"reconciling {oldest[0]} for {oldest[1]:.0f} s"
         if self.watching:
             for name, seconds in self._streams.silent().items():

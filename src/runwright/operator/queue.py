@@ -11,6 +11,7 @@ from typing import Final
 from runwright.errors import ConflictError, InvalidObjectError, RefusedError, RunwrightError, TransientError
 from runwright.operator.backlog import Backlog
 from runwright.operator.logs import working_on
+from runwright.operator.pulse import HUNG_SECONDS
 from runwright.ports import Json, Key, Kind
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class WorkQueue:
         concurrency: Most keys in work at once.
         find: Returns the cached object of a key, for the logs' uid.
         record: Told after each reconcile.
+        hung_seconds: Beyond this a worker counts as hung, and the process as not alive.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class WorkQueue:
         concurrency: int,
         find: Callable[[Key], Json | None] = lambda _: None,
         record: Record = lambda *_: None,
+        hung_seconds: float = HUNG_SECONDS,
     ) -> None:
         self.kind = kind
+        self.hung_seconds = hung_seconds
         self._reconcile = reconcile
         self._concurrency = concurrency
         self._find = find

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from runwright.helm.process import Helm
+from runwright.helm.releases import HelmReleases
 from runwright.kube.cache import Cache
 from runwright.kube.client import Client
 from runwright.kube.cluster import KubeCluster
@@ -13,7 +15,7 @@ from runwright.kube.lease import Lease
 from runwright.kube.resync import PERIOD_SECONDS, Resync
 from runwright.kube.secrets import read_secret
 from runwright.kube.watched import WATCHED
-from runwright.operator import default_stack
+from runwright.operator import default_stack, stack_defaults
 from runwright.operator.inbox import Inbox
 from runwright.operator.metrics import Metrics
 from runwright.operator.probes import Health
@@ -24,12 +26,15 @@ from runwright.operator.streams import Streams
 from runwright.ports import Key, Kind
 from runwright.servers import servers_of
 from runwright.tracking.registry import TrackerRegistry
+from runwright.trackingstack.options import Options as StackOptions
 from runwright.trackingstack.reconcile import TrackingStackReconciler
 from runwright.trainingrun.options import Options
 from runwright.trainingrun.reconcile import TrainingRunReconciler
 
 LEASE_NAME: Final = "runwright-operator"
 STACK_CONCURRENCY: Final = 4
+STACK_HUNG_SECONDS: Final = 900.0
+"""A helm that hangs is ended after 130 s; a release may take two, and wait for those of three other stacks."""
 LEASE_SILENT_SECONDS: Final = 60.0
 """Each try to acquire or renew is given up after 10 s and follows the last by 2 s."""
 RESYNC_SILENT_SECONDS: Final = 3 * PERIOD_SECONDS
@@ -76,9 +81,12 @@ class Parts:
             options=_options(settings, cluster_uid),
             clock=lambda: datetime.now(UTC),
         )
+        self.helm = Helm(settings.helm, client.connection.kubeconfig)
         stacks = TrackingStackReconciler(
             cluster=self.cluster,
+            releases=HelmReleases(client, self.helm, settings.charts, may_write=self.lease.held),
             trackers=self.trackers,
+            options=_stack_options(settings),
             clock=lambda: datetime.now(UTC),
             changed=lambda: self.inbox.stack_changed(),  # noqa: PLW0108 - made below
         )
@@ -95,6 +103,7 @@ class Parts:
             concurrency=STACK_CONCURRENCY,
             find=lambda key: cache.get(Kind.TRACKING_STACK, key),
             record=metrics.reconciled,
+            hung_seconds=STACK_HUNG_SECONDS,
         )
         self.queues = (self.runs, self.stacks)
         self.inbox = Inbox(
@@ -152,6 +161,10 @@ def _options(settings: Settings, cluster_uid: str) -> Options:
         log_tail=settings.log_tail,
         tracking=settings.tracking,
     )
+
+
+def _stack_options(settings: Settings) -> StackOptions:
+    return StackOptions(settings.cluster_domain, stack_defaults.read(settings.stack_defaults))
 
 
 def _phases(cache: Cache) -> Mapping[str, float]:

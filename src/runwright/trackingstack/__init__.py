@@ -1,1 +1,1 @@
-"""The kind TrackingStack: asks its server, decides the next status."""
+"""The kind TrackingStack: observe, decide, status, act."""
