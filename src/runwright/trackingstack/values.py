@@ -66,8 +66,11 @@ def wanted(stack: TrackingStack, options: Options, sizes: Mapping[Part, str]) ->
     found = {}
     for part in managed(stack):
         soft, hard = makers[part](stack, options, sizes)
+        default = options.defaults.get(part.chart) or {}
+        if "resources" in hard:  # what the spec says replaces them as a whole
+            default = {name: value for name, value in default.items() if name != "resources"}
         common = {"fullnameOverride": release_name(stack, part), "owner": owner_reference(stack)}
-        values = merged(merged(soft, options.defaults.get(part.chart) or {}), {**hard, **common})
+        values = merged(merged(soft, default), {**hard, **common})
         found[part] = WantedRelease(
             key_of(stack, release_name(stack, part)), part.chart, copy.deepcopy(values), owner_reference(stack)
         )
@@ -75,13 +78,12 @@ def wanted(stack: TrackingStack, options: Options, sizes: Mapping[Part, str]) ->
 
 
 def _resources(resources: PartResources | None) -> Values:
-    """What the spec says replaces the default as a whole: a default limit below a new request would be refused."""
+    """Null takes a chart's default away: a default limit below the request that the spec says would be refused."""
     if resources is None:
         return {}
     said = resources.to_dict()
-    return {
-        "resources": {kind: dict.fromkeys(("cpu", "memory")) | said.get(kind, {}) for kind in ("requests", "limits")}
-    }
+    absent = {"requests": {"cpu": None, "memory": None}, "limits": {"memory": None}}
+    return {"resources": {kind: none | said.get(kind, {}) for kind, none in absent.items()}}
 
 
 def _peer(stack: TrackingStack, part: Part) -> list[Values]:
