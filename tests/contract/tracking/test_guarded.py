@@ -227,10 +227,12 @@ async def test_other_authorities_are_told_and_the_right_ones_take_over_what_was_
 
 
 async def test_a_certificate_that_expired_is_told_and_heals_with_a_new_one(
-    mlflow_server: GuardedServer, registries: Registries, tmp_path: Path
+    mlflow_server: GuardedServer, registries: Registries, new: New, tmp_path: Path
 ) -> None:
     tracker = registries(lambda _key: None)(mlflow_server.tracking)
-    await tracker.ping()
+    wanted = new()
+    run = await tracker.create_run(wanted, search_first=False)
+    tracker.follow(run.run_id, key_of(wanted))
     mlflow_server.kill()
     mlflow_server.certify(mlflow_server.authority.issue(tmp_path, "127.0.0.1", valid_for=-timedelta(days=1)))
     expired = "its certificate, or that of its authority, has expired; renew it"

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from runwright.tracking import sweeper as sweeper_module
 from runwright.tracking.registry import TrackerRegistry
 from runwright.tracking.sweeper import Sweeper
 from runwright.tracking.tracker import MLflowTracker
-from tests.contract.tracking.conftest import ENDED, Script, key_of
+from tests.contract.tracking.conftest import ENDED, FAST, Script, key_of
 from tests.support.mlflow_server import MLflowServer
 from tests.support.until import until
 
@@ -119,3 +120,30 @@ async def test_it_sweeps_at_start_and_when_asked(
     verdicts[run.run_id] = "KILLED"
     sweeper.request()
     await until(lambda: script.status(run.run_id) == "KILLED", "the sweep on request")
+
+
+async def test_a_server_that_no_stack_names_any_more_goes_after_its_orphans_are_closed(
+    mlflow_server: MLflowServer,
+    script: Script,
+    new: Callable[..., NewRun],
+    registries: Callable[..., TrackerRegistry],
+) -> None:
+    verdicts: dict[str, OrphanVerdict] = {}
+    asked: Counter[str] = Counter()
+
+    async def resolve(run: TrackedRun) -> OrphanVerdict:
+        asked[run.run_id] += 1
+        return verdicts.get(run.run_id, "leave")
+
+    settings = replace(FAST, unused_seconds=0.0, farewell_pause=0.05)
+    registry = registries(lambda _key: None, resolve=resolve, settings=settings)
+    tracker = registry(mlflow_server.tracking)
+    run = await tracker.create_run(new(), search_first=False)
+    verdicts[run.run_id] = "wait"  # its pods are ending
+    asked.clear()
+    registry.retain([])
+    await until(lambda: asked[run.run_id] > 2, "the farewell to wait for the pods")
+    assert not tracker.transport._closed
+    verdicts[run.run_id] = "KILLED"
+    await until(lambda: tracker.transport._closed, "the server to be given up")
+    assert script.status(run.run_id) == "KILLED"
