@@ -11,13 +11,21 @@ class MLflowView:
     """Reads of one MLflow server."""
 
     url: str
+    login: tuple[str, str] | None = None
+    verify: bool | str = True
+    """File of the authorities to trust, or the system's."""
 
     def call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         """One REST call."""
-        answer = requests.request(method, f"{self.url}/api/2.0/mlflow/{path}", timeout=30, **arguments)
+        answer = self._request(method, f"api/2.0/mlflow/{path}", **arguments)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
+
+    def _request(self, method: str, path: str, **arguments: Any) -> requests.Response:
+        return requests.request(
+            method, f"{self.url}/{path}", auth=self.login, verify=self.verify, timeout=30, **arguments
+        )
 
     def run(self, run_id: str) -> dict[str, Any]:
         """A run: info, data (params, metrics, tags as dicts)."""
@@ -48,7 +56,7 @@ class MLflowView:
 
     def artifact(self, run_id: str, path: str) -> str:
         """The text of an artifact."""
-        answer = requests.get(f"{self.url}/get-artifact", params={"run_uuid": run_id, "path": path}, timeout=30)
+        answer = self._request("GET", "get-artifact", params={"run_uuid": run_id, "path": path})
         answer.raise_for_status()
         return answer.text
 

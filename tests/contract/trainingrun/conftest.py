@@ -9,11 +9,11 @@ import pytest
 from tests.cluster.controlplane import ControlPlane, Settings
 from tests.contract.trainingrun.world import World
 from tests.support.installed import NAMESPACE, install
-from tests.support.mlflow_fixtures import mlflow_server
+from tests.support.mlflow_fixtures import guarded_server, mlflow_server
 from tests.support.mlflow_server import MLflowServer
 from tests.support.operator_process import OperatorProcess
 
-__all__ = ["mlflow_server"]
+__all__ = ["guarded_server", "mlflow_server"]
 
 STACK = "/apis/runwright.dev/v1alpha1/namespaces/runwright-system/trackingstacks/default"
 

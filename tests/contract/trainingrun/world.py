@@ -76,7 +76,7 @@ class World:
 
         return wait_for(f"{name} {phase}", probe, 60)
 
-    def pods(self, count: int, attempt: int = 1) -> list[dict[str, Any]]:
+    def pods(self, count: int, attempt: int = 1, seconds: float = 60) -> list[dict[str, Any]]:
         """Wait for an attempt's pods, by index."""
 
         def probe() -> list[dict[str, Any]] | None:
@@ -86,7 +86,7 @@ class World:
             return found if len(found) == count else None
 
         index = "batch.kubernetes.io/job-completion-index"
-        return sorted(wait_for(f"{count} pods", probe, 60), key=lambda p: int(p["metadata"]["labels"][index]))
+        return sorted(wait_for(f"{count} pods", probe, seconds), key=lambda p: int(p["metadata"]["labels"][index]))
 
     def report(self, pod: dict[str, Any], phase: str, **state: Any) -> None:
         """Write a pod's status as its kubelet would."""
