@@ -23,7 +23,7 @@ def main() -> None:
     try:
         os.execvp(program[0], program)  # noqa: S606 - no shell wanted
     except OSError as error:
-        sys.exit(f"Error: cannot run {program[0]}: {error.strerror}")
+        sys.exit(f"Error: cannot run {program[0]}: {error.strerror}; RUNWRIGHT_HELM names helm's binary")
 
 
 if __name__ == "__main__":

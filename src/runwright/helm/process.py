@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from runwright.errors import ClusterUnavailableError
 from runwright.helm import bound
@@ -69,31 +69,40 @@ class Helm:
             RefusedError: helm or the API server refused; the message is helm's own, in one line.
         """
         async with self._slots:
-            process = await self._start(arguments)
-            try:
-                async with asyncio.timeout(self._run_seconds):
-                    told, errors = await process.communicate(stdin.encode(errors="replace"))
-            except TimeoutError:
-                message = f"helm {arguments[0]} did not end within {self._run_seconds:g} s; it was stopped"
-                raise ClusterUnavailableError(message) from None
-            finally:
-                await self._end(process)
-        if process.returncode:
-            raise error_of(arguments[0], process.returncode, errors.decode(errors="replace"))
-        return told.decode(errors="replace")
+            home = self._made_home()
+            # Files, not pipes: when the operator dies, the next word to a pipe would kill helm (SIGPIPE) before it
+            # could record the release as failed.
+            with tempfile.TemporaryFile(dir=home) as told, tempfile.TemporaryFile(dir=home) as errors:
+                process = await self._start(arguments, home, told, errors)
+                try:
+                    async with asyncio.timeout(self._run_seconds):
+                        await process.communicate(stdin.encode(errors="replace"))
+                except TimeoutError:
+                    message = f"helm {arguments[0]} did not end within {self._run_seconds:g} s; it was stopped"
+                    raise ClusterUnavailableError(message) from None
+                finally:
+                    await self._end(process)
+                if process.returncode:
+                    raise error_of(arguments[0], process.returncode, _content(errors))
+                return _content(told)
 
-    async def _start(self, arguments: Sequence[str]) -> asyncio.subprocess.Process:
+    def _made_home(self) -> Path:
         if self._home is None:
             self._home = Path(tempfile.mkdtemp(prefix="runwright-helm-"))
+        return self._home
+
+    async def _start(
+        self, arguments: Sequence[str], home: Path, told: IO[bytes], errors: IO[bytes]
+    ) -> asyncio.subprocess.Process:
         starter = (sys.executable, "-I", "-S", bound.__file__, str(os.getpid()))
         return await asyncio.create_subprocess_exec(
             *starter,
             self._program,
             *arguments,
             stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment(os.environ, self._kubeconfig, self._home),
+            stdout=told,
+            stderr=errors,
+            env=environment(os.environ, self._kubeconfig, home),
             start_new_session=True,  # a Ctrl-C is for the operator, which ends helm in its own time
         )
 
@@ -138,6 +147,11 @@ def environment(inherited: Mapping[str, str], kubeconfig: str, home: Path) -> di
         "HELM_PLUGINS": str(home / "plugins"),
         "KUBECACHEDIR": str(home / "kube"),
     }
+
+
+def _content(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

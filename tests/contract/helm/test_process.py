@@ -91,7 +91,7 @@ async def test_no_helm_survives_the_operator(world: World, proxy: ApiProxy, tmp_
 
 
 async def test_a_helm_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match=r"cannot run .*/absent: No such file or directory"):
+    with pytest.raises(RefusedError, match=r"cannot run .*/absent: No such file or directory; RUNWRIGHT_HELM"):
         await Helm(str(tmp_path / "absent")).run("version")
 
 
