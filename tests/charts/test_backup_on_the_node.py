@@ -20,6 +20,7 @@ from tests.charts import helm
 from tests.cluster import deploy
 from tests.cluster.pki import Authority
 from tests.support.kubectl import Kubectl, wait_for
+from tests.support.network_policies import Network, Pod
 
 pytestmark = pytest.mark.e2e
 
@@ -76,8 +77,9 @@ class Stacks:
         return told
 
     def log(self, stack: str, container: str) -> str:
-        """Return what an init container of the server said."""
-        return self.kubectl("-n", self.namespace, "logs", f"deployment/{stack}-mlflow", "-c", container)
+        """Return what an init container of the server's pods said."""
+        select = f"app.kubernetes.io/instance={stack}-mlflow,app.kubernetes.io/component=server"
+        return self.kubectl("-n", self.namespace, "logs", "-l", select, "-c", container, "--tail=-1")
 
     @contextmanager
     def client(self, stack: str, secret: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
@@ -95,6 +97,12 @@ class Stacks:
             where = f"https://localhost:{port}{path}"
             auth = HTTPBasicAuth(*login.split(":")) if login else None
             return requests.get(where, auth=auth, verify=str(self.authority), timeout=30).status_code
+
+
+def admits(*stacks: str) -> dict[str, Any]:
+    """Values by which only these stacks' MLflow is admitted, as the operator sets them."""
+    labels = ({"app.kubernetes.io/name": "mlflow", "app.kubernetes.io/instance": f"{one}-mlflow"} for one in stacks)
+    return {"networkPolicy": {"from": [{"podSelector": {"matchLabels": one}} for one in labels]}}
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +139,8 @@ def backups(stacks: Stacks) -> dict[str, Any]:
         "caSecret": TLS,
     }
     for stack, chart in (("a", "postgresql"), ("a", "object-store"), ("b", "object-store")):
-        stacks.install(stack, chart, {})
+        # The store of `b` also keeps the backups of `a`.
+        stacks.install(stack, chart, admits("a", "b") if (stack, chart) == ("b", "object-store") else admits(stack))
     jobs = {"backup": {"enabled": True, "destination": place}, "gc": {"enabled": True, "olderThan": "1s"}}
     stacks.mlflow("a", jobs)
     # Nobody but the owner of the backups' bucket makes it.
@@ -172,9 +181,11 @@ def test_a_backup_is_what_an_empty_stack_begins_with(
     assert "1 of 1 files copied" in told
     assert "is complete" in told
 
-    stacks.install("b", "postgresql", {})
-    stacks.mlflow("b", {"restore": {"enabled": True, "source": backups}})
+    stacks.install("b", "postgresql", admits("b"))
+    # Two pods begin at once: one of them restores.
+    stacks.mlflow("b", {"replicas": 2, "restore": {"enabled": True, "source": backups}})
     assert "1 of 1 files copied" in stacks.log("b", "restore")
+    assert stacks.log("b", "restore-database").count("b-postgresql is restored") == 1
     with stacks.client("b", "mlflow-client", monkeypatch) as client:
         found = client.get_run(run)
         assert (found.info.run_name, found.info.status) == ("kept", "FINISHED")
@@ -184,7 +195,62 @@ def test_a_backup_is_what_an_empty_stack_begins_with(
     # With the same values it finds what is there and leaves it.
     stacks.kubectl("-n", stacks.namespace, "rollout", "restart", "deployment/b-mlflow")
     deploy.rolled_out(stacks.kubectl, stacks.namespace, "deployment/b-mlflow")
-    assert "nothing is restored" in stacks.log("b", "restore")
+    assert stacks.log("b", "restore").count("nothing is restored") == 2
+
+
+def test_pods_reach_whom_they_need_and_nobody_else(stacks: Stacks, backups: dict[str, Any]) -> None:
+    assert backups["bucket"]
+    kubectl, space = stacks.kubectl, stacks.namespace
+    everywhere = {
+        kind: json.loads(kubectl("get", kind, "--all-namespaces", "-o", "json"))["items"]
+        for kind in ("namespaces", "networkpolicies", "pods")
+    }
+    network = Network.of(everywhere["namespaces"], everywhere["networkpolicies"])
+    pods = {pod.name: pod for pod in map(Pod.of, everywhere["pods"]) if pod.namespace == space}
+    # One pod of each kind, the jobs' among them, which have ended but are there.
+    kinds = (
+        "a-mlflow-backup",
+        "a-mlflow",
+        "b-mlflow",
+        *(f"{s}-{c}" for s in "ab" for c in ("postgresql", "object-store")),
+    )
+    one = {kind: next(p for name, p in pods.items() if name.startswith(kind + "-")) for kind in kinds}
+    one["a-mlflow"], one["b-mlflow"] = (
+        next(p for p in pods.values() if p.labels == {**p.labels, **server_labels(stack)}) for stack in "ab"
+    )
+    ports = {"postgresql": 5432, "object-store": 9000}
+    wanted = {
+        "a-mlflow": {"a-postgresql", "a-object-store", "b-object-store"},
+        "a-mlflow-backup": {"a-postgresql", "a-object-store", "b-object-store"},
+        "b-mlflow": {"b-postgresql", "b-object-store"},
+        "a-postgresql": set(),
+        "b-object-store": set(),
+    }
+    for who, whom in wanted.items():
+        targets = {f"{s}-{part}": port for s in "ab" for part, port in ports.items() if f"{s}-{part}" != who}
+        assert {name for name, port in targets.items() if network.allows(one[who], one[name], port)} == whom, who
+
+    # Real packets. A provider that enforces policies lets no database call anybody.
+    enforced = not connects(stacks, one["a-postgresql"].name, {"b-object-store": 9000})
+    for who in ("a-mlflow", "b-mlflow"):
+        found = connects(stacks, one[who].name, {f"{s}-{part}": port for s in "ab" for part, port in ports.items()})
+        assert wanted[who] <= found
+        if enforced:
+            assert found == wanted[who]
+
+
+def server_labels(stack: str) -> dict[str, str]:
+    return {"app.kubernetes.io/instance": f"{stack}-mlflow", "app.kubernetes.io/component": "server"}
+
+
+def connects(stacks: Stacks, pod: str, targets: Mapping[str, int]) -> set[str]:
+    """Return to whom a pod gets a TCP connection."""
+    script = "; ".join(
+        f"timeout 5 bash -c 'exec 3<>/dev/tcp/{host}/{port}' 2>/dev/null && echo {host}"
+        for host, port in targets.items()
+    )
+    told = stacks.kubectl("-n", stacks.namespace, "exec", pod, "--", "bash", "-c", f"{script}; true")
+    return set(told.split())
 
 
 def test_what_was_deleted_is_removed_for_good_with_its_files(

@@ -28,6 +28,10 @@ spec:
   successfulJobsHistoryLimit: 2
   failedJobsHistoryLimit: 2
   jobTemplate:
+    metadata:
+      labels:
+        {{- include "runwright-common.selectorLabels" .root | nindent 8 }}
+        app.kubernetes.io/component: {{ .component }}
     spec:
       backoffLimit: 2
       activeDeadlineSeconds: {{ .settings.deadlineSeconds }}

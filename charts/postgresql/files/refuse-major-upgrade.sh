@@ -11,5 +11,5 @@ if [ "$found" = "$wanted" ]; then
   exit 0
 fi
 echo "The volume holds a database of PostgreSQL $found, this image is PostgreSQL $wanted. Nothing was changed." >&2
-echo "Set image.tag back to $found. To upgrade: pg_dump with version $found, install version $wanted with an empty volume, restore with psql." >&2
+echo "Set image.tag back to $found. To upgrade: back up with version $found, and restore into an empty stack of version $wanted (docs/guide/backup.md)." >&2
 exit 1
