@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from runwright.inpod.bundle import launcher
@@ -29,19 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         compare("start: exec to the script's first line, ms", repeat, ours, started)
         compare("whole: exec to exit code, ms", repeat, ours, lambda prefix: timed([*prefix, "true"]))
         compare("CPU: launcher and script, ms", repeat, ours, lambda prefix: cpu([*prefix, "true"]))
-        few = max(1, repeat // 5)
-        size = 512 * MIB
-        for name, command in {
-            "512 MiB in large writes": ["head", "-c", str(size), "/dev/zero"],
-            "3 million lines (23 MB) in writes of 4 KiB": ["seq", "3000000"],
-        }.items():
-            compare(f"{name}, s", few, ours, lambda prefix, command=command: timed([*prefix, *command]) / 1000)
         loop = "import os\nfor n in range(200000): os.write(1, b'step 12345 loss 0.1234\\n')"
-        program = [PYTHON, "-S", "-c", loop]
-        compare("200,000 lines, a write each, s", few, ours, lambda prefix: timed([*prefix, *program]) / 1000)
-        show(
-            f"memory: {memory(ours, 'true'):.1f} MiB, after 64 MiB of output {memory(ours, 'head -c 64M /dev/zero'):.1f}"
-        )
+        outputs = {
+            "512 MiB in large writes": ["head", "-c", str(512 * MIB), "/dev/zero"],
+            "3 million lines (23 MB) in writes of 4 KiB": ["seq", "3000000"],
+            "200,000 lines, a write each": [PYTHON, "-S", "-c", loop],
+        }
+        for name, command in outputs.items():
+            compare(f"{name}, ms", max(1, repeat // 5), ours, partial(written, command))
+        small, large = memory(ours, "true"), memory(ours, "head -c 64M /dev/zero")
+        show(f"memory: {small:.1f} MiB; after 64 MiB of output {large:.1f} MiB")
     return 0
 
 
@@ -61,7 +59,7 @@ def compare(name: str, repeat: int, ours: list[str], measure: Callable[[list[str
     def told(values: list[float]) -> str:
         return f"{statistics.median(values):8.3g} ({min(values):.3g})"
 
-    show(f"{name:50} bare {told(bare)}   launched {told(launched)}")
+    show(f"{name:50} bare {told(bare):22} launched {told(launched)}")
 
 
 def timed(command: list[str]) -> float:
@@ -74,6 +72,11 @@ def timed(command: list[str]) -> float:
     reader.wait()
     reader.stdout.close()
     return (time.perf_counter() - began) * 1000
+
+
+def written(command: list[str], prefix: list[str]) -> float:
+    """Milliseconds that a script with much output takes."""
+    return timed([*prefix, *command])
 
 
 def started(prefix: list[str]) -> float:
