@@ -38,6 +38,7 @@ class Kind(Enum):
     SERVICE = ("/api/v1", "services", "Service")
     CONFIG_MAP = ("/api/v1", "configmaps", "ConfigMap")
     EVENT = ("/api/v1", "events", "Event")
+    WORKLOAD = ("/apis/kueue.x-k8s.io/v1beta2", "workloads", "Workload")
     LEASE = ("/apis/coordination.k8s.io/v1", "leases", "Lease")
     SECRET = ("/api/v1", "secrets", "Secret")
     VOLUME_CLAIM = ("/api/v1", "persistentvolumeclaims", "PersistentVolumeClaim")
@@ -108,16 +109,6 @@ class Cluster(Protocol):
             ConflictError: the object changed since it was read.
         """
 
-    async def pod_log(self, key: Key, *, tail_lines: int | None = None, limit_bytes: int | None = None) -> str:
-        """Read the log of the pod's ``trainer`` container (undecodable bytes replaced); ``""`` when there is none."""
-
-    async def post_event(self, kind: Kind, obj: Json, note: EventNote) -> None:
-        """Post an Event that regards `obj`; failures are logged, not raised."""
-
-
-class StackCluster(Cluster, Protocol):
-    """What only the reconciler of TrackingStacks needs besides."""
-
     async def select(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Sequence[Json]:
         """Read live the objects of a namespace that have all these labels."""
 
@@ -127,6 +118,19 @@ class StackCluster(Cluster, Protocol):
         Raises:
             ConflictError: the fence did not hold.
         """
+
+    async def last_log_time(self, key: Key) -> datetime | None:
+        """Read when the pod's ``trainer`` container printed its last line; None when it has printed none."""
+
+    async def pod_log(self, key: Key, *, tail_lines: int | None = None, limit_bytes: int | None = None) -> str:
+        """Read the log of the pod's ``trainer`` container (undecodable bytes replaced); ``""`` when there is none."""
+
+    async def post_event(self, kind: Kind, obj: Json, note: EventNote) -> None:
+        """Post an Event that regards `obj`; failures are logged, not raised."""
+
+
+class StackCluster(Cluster, Protocol):
+    """What only the reconciler of TrackingStacks needs besides."""
 
     async def orphan(self, kind: Kind, key: Key, *, uid: str) -> None:
         """DELETE with ``propagationPolicy: Orphan``: dependents stay; absent or another uid is success."""
@@ -252,6 +256,9 @@ class Tracker(Protocol):
         ``runs/create`` is not idempotent: with `search_first` the tag ``runwright.uid`` is searched before and the
         oldest match adopted (a previous try may have ended between the server's commit and our note of it).
         """
+
+    async def find_recorded(self, experiment: str, tags: Mapping[str, str]) -> TrackedRun | None:
+        """Find the newest FINISHED run of an experiment that has all these tags; None when there is none."""
 
     async def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
         """Log parameters in batches; the same value twice is fine."""

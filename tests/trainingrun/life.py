@@ -11,16 +11,20 @@ from tests.trainingrun.world import CrashError, World
 
 KEY = Key("team-a", "mnist")
 MOST_ROUNDS = 20_000
-TIMES = {"startTime", "completionTime", "endTime", "lastTransitionTime", "timestamp", "nextAttemptTime"}
+TIMES = {
+    *("startTime", "completionTime", "endTime", "lastTransitionTime", "timestamp", "nextAttemptTime"),
+    *("time", "suspendTime", "resumeTime"),
+}
 NAMES = {"job", "pod", "runId", "url"}
 
 
-def manifest(key: Key = KEY, **spec: Any) -> dict[str, Any]:
+def manifest(key: Key = KEY, *, queue: str = "", **spec: Any) -> dict[str, Any]:
     """A TrainingRun as a user applies it."""
+    labels = {"labels": {"kueue.x-k8s.io/queue-name": queue}} if queue else {}
     return {
         "apiVersion": "runwright.dev/v1alpha1",
         "kind": "TrainingRun",
-        "metadata": {"name": key.name, "namespace": key.namespace},
+        "metadata": {"name": key.name, "namespace": key.namespace, **labels},
         "spec": {
             "image": "trainer:1",
             "command": ["python", "train.py"],
@@ -55,6 +59,17 @@ class Life:
         """Create a TrainingRun and return its uid."""
         made = self.world.create(Kind.TRAINING_RUN, manifest(key, **spec))
         return str(made["metadata"]["uid"])
+
+    def change(self, key: Key = KEY, **spec: Any) -> None:
+        """Change a TrainingRun's spec."""
+        if (Kind.TRAINING_RUN, key) not in self.world.objects:
+            return
+
+        def apply(new: dict[str, Any]) -> None:
+            new["spec"] = {**new["spec"], **spec}
+            new["metadata"]["generation"] += 1
+
+        self.world.update(Kind.TRAINING_RUN, key, apply)
 
     def at(self, seconds: float, *what: Callable[[], object]) -> None:
         """Do some things at a time from now."""

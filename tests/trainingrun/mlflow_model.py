@@ -1,6 +1,7 @@
 """A model of one MLflow server, as far as `ports.Tracker` shows it: see `world` for what it is for."""
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -35,6 +36,11 @@ class MLflowModel:
     def search(self, uid: str) -> TrackedRun | None:
         """The oldest run with this uid."""
         return next((s.run for s in self.runs.values() if s.run.tags.get(TAG_UID) == uid), None)
+
+    def recorded(self, tags: Mapping[str, str]) -> TrackedRun | None:
+        """The newest FINISHED run with these tags."""
+        runs = (s.run for s in self.runs.values() if s.run.status == "FINISHED")
+        return next((run for run in reversed(list(runs)) if tags.items() <= run.tags.items()), None)
 
     def change(self, run_id: str, **changes: object) -> None:
         if run_id not in self.runs:

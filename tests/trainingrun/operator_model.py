@@ -97,6 +97,21 @@ class ModelCluster:
 
         return await self._world.mutate(label, checked)
 
+    async def select(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> Sequence[Json]:
+        return [
+            obj
+            for obj in self._world.all(kind)
+            if obj["metadata"]["namespace"] == namespace and labels.items() <= obj["metadata"]["labels"].items()
+        ]
+
+    async def patch(self, kind: Kind, key: Key, change: Json) -> Json:
+        answer = await self._write(f"patch {kind.kind} {key.name}", lambda: self._world.patch(kind, key, change))
+        self._learn(kind, answer)
+        return answer
+
+    async def last_log_time(self, key: Key) -> datetime | None:
+        return self._world.printed.get(key.name)
+
     async def pod_log(self, key: Key, *, tail_lines: int | None = None, limit_bytes: int | None = None) -> str:
         return "epoch 1\nepoch 2\n" if (Kind.POD, key) in self._world.objects else ""
 
@@ -127,6 +142,10 @@ class ModelTracker:
             if (found := self._world.mlflow.search(new.uid)) is not None:
                 return found
         return await self._call("create", lambda: self._world.mlflow.create(new))
+
+    async def find_recorded(self, experiment: str, tags: Mapping[str, str]) -> TrackedRun | None:
+        self._reach()
+        return self._world.mlflow.recorded(tags)
 
     async def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
         await self._call("params", lambda: self._world.mlflow.log_params(run_id, dict(params)))

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from runwright.ports import Kind
-from runwright.trainingrun import decide as chain
-from runwright.trainingrun.decide import CHAIN, Case, decide
+from runwright.trainingrun import beginning, ending, running
+from runwright.trainingrun.case import Case
+from runwright.trainingrun.decide import CHAIN, decide
 from runwright.trainingrun.observed import JobView, Observed, PodView, Problem
 from runwright.trainingrun.plan import (
     BackingOff,
@@ -75,20 +76,20 @@ def kinds(plan: Plan | None) -> list[str]:
 
 
 PASSES: list[tuple[Member, Case]] = [
-    (chain.settle, case(RUNNING, job())),
-    (chain.settle, case()),
-    (chain.end_strays, case(RUNNING, job())),
-    (chain.end_strays, case(RUNNING | {"attempt": 2}, failed_job(1), job(2))),
-    (chain.create_mlflow_run, case(STARTING)),
-    (chain.create_mlflow_run, case(options=UNTRACKED)),
-    (chain.begin_first_attempt, case(STARTING)),
-    (chain.wait_between_attempts, case(STARTING)),
-    (chain.create_job, case(STARTING, job())),
-    (chain.end_attempt, case(STARTING)),
-    (chain.end_attempt, case(RUNNING, job())),
-    (chain.enforce_deadline, case(RUNNING, job(), running_pod(since=10), activeDeadlineSeconds=60)),
-    (chain.enforce_deadline, case(RUNNING, job(), running_pod(since=10_000))),
-    (chain.enforce_deadline, case(STARTING, job(), pod(), activeDeadlineSeconds=1)),
+    (ending.settle, case(RUNNING, job())),
+    (ending.settle, case()),
+    (ending.end_strays, case(RUNNING, job())),
+    (ending.end_strays, case(RUNNING | {"attempt": 2}, failed_job(1), job(2))),
+    (beginning.create_mlflow_run, case(STARTING)),
+    (beginning.create_mlflow_run, case(options=UNTRACKED)),
+    (beginning.begin_first_attempt, case(STARTING)),
+    (beginning.wait_between_attempts, case(STARTING)),
+    (beginning.create_job, case(STARTING, job())),
+    (running.end_attempt, case(STARTING)),
+    (running.end_attempt, case(RUNNING, job())),
+    (running.enforce_deadline, case(RUNNING, job(), running_pod(), activeDeadlineSeconds=61)),
+    (running.enforce_deadline, case(RUNNING, job(), running_pod(since=10_000))),
+    (running.enforce_deadline, case(STARTING, job(), pod(), activeDeadlineSeconds=1)),
 ]
 
 
@@ -99,14 +100,26 @@ def test_a_member_with_nothing_to_say_passes(member: Member, at: Case) -> None:
 
 def test_the_chain_is_in_the_order_of_a_life() -> None:
     assert [member.__name__ for member in CHAIN] == [
+        "keep_hands_off",
         "settle",
         "end_strays",
+        "note_stop",
+        "stop_at_once",
+        "hold",
+        "enforce_pending_deadline",
+        "reuse_recorded",
         "create_mlflow_run",
         "begin_first_attempt",
         "wait_between_attempts",
         "create_job",
         "end_attempt",
+        "follow_queue",
         "enforce_deadline",
+        "give_up_lost_nodes",
+        "let_go_of_half_a_gang",
+        "finish",
+        "end_silence",
+        "stop_early",
         "follow",
     ]
 
@@ -115,7 +128,7 @@ def test_the_chain_is_in_the_order_of_a_life() -> None:
 
 
 def test_a_finished_run_is_closed_when_no_pod_remains() -> None:
-    plan = chain.settle(case(DONE, job(result="Complete", ended=ago(10)), failed_pod()))
+    plan = ending.settle(case(DONE, job(result="Complete", ended=ago(10)), failed_pod()))
     assert plan is not None
     assert plan.verdict == Settled()
     upload, close = plan.actions
@@ -125,25 +138,25 @@ def test_a_finished_run_is_closed_when_no_pod_remains() -> None:
 
 
 def test_pods_that_remain_are_waited_for() -> None:
-    plan = chain.settle(case(DONE, running_pod()))
+    plan = ending.settle(case(DONE, running_pod()))
     assert plan == Plan(Settled(), requeue_after=30.0)
 
 
 def test_a_closed_run_is_not_closed_again() -> None:
-    assert chain.settle(case(CLOSED)) == Plan(Settled())
+    assert ending.settle(case(CLOSED)) == Plan(Settled())
 
 
 def test_a_finished_run_deletes_what_still_runs() -> None:
-    plan = chain.settle(case(CLOSED, job(), running_pod()))
+    plan = ending.settle(case(CLOSED, job(), running_pod()))
     assert plan is not None
     assert plan.actions == (DeleteJob("mnist-0a1b2c3d-1", "job-1"),)
 
 
 def test_jobs_of_a_finished_run_go_in_time() -> None:
     early = case(CLOSED, job(result="Complete", ended=ago(10)), podsTTLSecondsAfterFinished=60)
-    assert chain.settle(early) == Plan(Settled(), requeue_after=50.0)
+    assert ending.settle(early) == Plan(Settled(), requeue_after=50.0)
     due = case(CLOSED, job(result="Complete", ended=ago(70)), podsTTLSecondsAfterFinished=60)
-    assert chain.settle(due) == Plan(Settled(), (DeleteJob("mnist-0a1b2c3d-1", "job-1"),))
+    assert ending.settle(due) == Plan(Settled(), (DeleteJob("mnist-0a1b2c3d-1", "job-1"),))
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed", "Cancelled"])
@@ -158,24 +171,24 @@ def test_nothing_is_ever_made_after_the_end(phase: str, views: tuple[Any, ...]) 
 
 
 def test_an_old_attempts_job_that_appears_late_is_ended() -> None:
-    plan = chain.end_strays(case(RUNNING | {"attempt": 2}, job(1), job(2)))
+    plan = ending.end_strays(case(RUNNING | {"attempt": 2}, job(1), job(2)))
     assert plan == Plan(Settled(), (DeleteJob("mnist-0a1b2c3d-1", "job-1"),), requeue_after=1.0)
 
 
 def test_a_missing_stack_is_waited_for() -> None:
     problem = Problem("StackNotFound", "there is none")
     at = case(world={"server": None, "server_problem": problem})
-    assert chain.create_mlflow_run(at) == Plan(Waiting(problem), requeue_after=5.0)
+    assert beginning.create_mlflow_run(at) == Plan(Waiting(problem), requeue_after=5.0)
 
 
 def test_the_mark_comes_before_the_run() -> None:
-    assert chain.create_mlflow_run(case()) == Plan(Marked(), again=True)
+    assert beginning.create_mlflow_run(case()) == Plan(Marked(), again=True)
 
 
 @pytest.mark.parametrize("before", [True, False])
 def test_a_marked_run_is_made_and_searched_for_when_it_may_exist(before: bool) -> None:
     marked = {"conditions": [told("TrackingAvailable", "Unknown", "CreatingRun")]}
-    plan = chain.create_mlflow_run(case(marked, world={"created_before": before}))
+    plan = beginning.create_mlflow_run(case(marked, world={"created_before": before}))
     assert plan is not None
     (create,) = plan.actions
     assert isinstance(create, CreateRun)
@@ -187,14 +200,14 @@ def test_without_tracking_the_first_attempt_begins_at_once() -> None:
 
 
 def test_the_back_off_is_kept() -> None:
-    assert chain.wait_between_attempts(case(BACKOFF)) == Plan(BackingOff(), requeue_after=30.0)
+    assert beginning.wait_between_attempts(case(BACKOFF)) == Plan(BackingOff(), requeue_after=30.0)
 
 
 def test_after_it_the_next_attempt_begins_when_no_old_pod_remains() -> None:
     due = BACKOFF | {"nextAttemptTime": "2026-01-01T12:00:00Z"}
-    assert chain.wait_between_attempts(case(due)) == Plan(Begun(2), again=True)
-    assert chain.wait_between_attempts(case(due, running_pod())) == Plan(BackingOff(), requeue_after=30.0)
-    assert chain.wait_between_attempts(case(due, failed_job(), running_pod())) == Plan(Begun(2), again=True)
+    assert beginning.wait_between_attempts(case(due)) == Plan(Begun(2), again=True)
+    assert beginning.wait_between_attempts(case(due, running_pod())) == Plan(BackingOff(), requeue_after=30.0)
+    assert beginning.wait_between_attempts(case(due, failed_job(), running_pod())) == Plan(Begun(2), again=True)
 
 
 def test_the_job_comes_last_and_the_parameters_after_it() -> None:
@@ -205,7 +218,7 @@ def test_the_job_comes_last_and_the_parameters_after_it() -> None:
         source={"inline": {"files": {"a": "b"}}},
         parameters={"lr": "0.1"},
     )
-    plan = chain.create_job(at)
+    plan = beginning.create_job(at)
     assert kinds(plan) == ["Create", "Create", "Create", "LogParams", "Follow"]
     assert plan is not None
     made = [action.kind for action in plan.actions if isinstance(action, Create)]
@@ -214,7 +227,7 @@ def test_the_job_comes_last_and_the_parameters_after_it() -> None:
 
 def test_authorities_are_there_before_the_job() -> None:
     server = replace(SERVER, uri="https://mlflow:5000", ca_bundle="PEM")
-    plan = chain.create_job(case(STARTING, world={"server": server}))
+    plan = beginning.create_job(case(STARTING, world={"server": server}))
     assert plan is not None
     made = [action for action in plan.actions if isinstance(action, Create)]
     assert [action.kind for action in made] == [Kind.CONFIG_MAP, Kind.JOB]
@@ -222,26 +235,26 @@ def test_authorities_are_there_before_the_job() -> None:
 
 
 def test_a_later_attempt_tells_its_number() -> None:
-    plan = chain.create_job(case(STARTING | {"attempt": 2}))
+    plan = beginning.create_job(case(STARTING | {"attempt": 2}))
     assert plan is not None
     assert plan.actions[1:] == (SetTags("run1", {"runwright.attempt": "2"}), Follow("run1"))
 
 
 def test_missing_code_is_waited_for() -> None:
     problem = Problem("SourceNotFound", "no ConfigMap")
-    plan = chain.create_job(case(STARTING, world={"source_problem": problem}))
+    plan = beginning.create_job(case(STARTING, world={"source_problem": problem}))
     assert plan == Plan(Waiting(problem), requeue_after=5.0)
 
 
 def test_a_job_that_vanished_while_it_ran_is_a_disruption() -> None:
-    plan = chain.create_job(case(RUNNING, running_pod()))
+    plan = beginning.create_job(case(RUNNING, running_pod()))
     assert plan is not None
     assert isinstance(plan.verdict, Restarting)
     assert (plan.verdict.ended.outcome, plan.verdict.ended.reason) == ("Disruption", "JobDeleted")
 
 
 def test_pods_of_a_job_that_vanished_before_it_ran_are_waited_for() -> None:
-    assert chain.create_job(case(STARTING, pod())) == Plan(Live(), requeue_after=30.0)
+    assert beginning.create_job(case(STARTING, pod())) == Plan(Live(), requeue_after=30.0)
 
 
 # ---------------------------------------------------------------------------------------------------- running
@@ -249,7 +262,7 @@ def test_pods_of_a_job_that_vanished_before_it_ran_are_waited_for() -> None:
 
 def test_a_success_closes_the_run_in_the_same_pass() -> None:
     done = job(result="Complete", ended=ago(5))
-    plan = chain.end_attempt(case(RUNNING, done, failed_pod(phase="Succeeded", code=0)))
+    plan = running.end_attempt(case(RUNNING, done, failed_pod(phase="Succeeded", code=0)))
     assert kinds(plan) == ["UploadLogs", "CloseRun"]
     assert plan is not None
     assert isinstance(plan.verdict, Finished)
@@ -261,7 +274,7 @@ def test_a_success_closes_the_run_in_the_same_pass() -> None:
 
 def test_a_failure_reads_the_log_first() -> None:
     bad = failed_pod()
-    plan = chain.end_attempt(case(RUNNING, failed_job(), bad))
+    plan = running.end_attempt(case(RUNNING, failed_job(), bad))
     assert kinds(plan) == ["ReadLogTail", "UploadLogs", "CloseRun"]
     assert plan is not None
     assert plan.actions[0] == ReadLogTail(bad.name)
@@ -271,7 +284,7 @@ def test_a_failure_reads_the_log_first() -> None:
 
 
 def test_a_failure_that_is_tried_again_keeps_the_run_open() -> None:
-    plan = chain.end_attempt(case(RUNNING, failed_job(), failed_pod(), retry={"maxFailures": 1}))
+    plan = running.end_attempt(case(RUNNING, failed_job(), failed_pod(), retry={"maxFailures": 1}))
     assert kinds(plan) == ["ReadLogTail", "UploadLogs"]
     assert plan is not None
     assert isinstance(plan.verdict, Restarting)
@@ -280,19 +293,19 @@ def test_a_failure_that_is_tried_again_keeps_the_run_open() -> None:
 
 def test_the_log_stays_unread_where_it_may_not_be_shown() -> None:
     at = case(RUNNING, failed_job(), failed_pod(), options=replace(OPTIONS, log_tail=False))
-    assert "ReadLogTail" not in kinds(chain.end_attempt(at))
+    assert "ReadLogTail" not in kinds(running.end_attempt(at))
 
 
 def test_the_objectives_history_is_read_at_the_end() -> None:
     done = job(result="Complete", ended=NOW)
-    plan = chain.end_attempt(case(RUNNING, done, objective={"metric": "acc", "direction": "Maximize"}))
+    plan = running.end_attempt(case(RUNNING, done, objective={"metric": "acc", "direction": "Maximize"}))
     assert plan is not None
     assert isinstance(plan.actions[-1], CloseRun)
     assert plan.actions[-1].history_of == "acc"
 
 
 def test_a_deadline_fails_the_run_and_leaves_the_job_to_the_next_step() -> None:
-    plan = chain.enforce_deadline(case(RUNNING, job(), running_pod(since=61), activeDeadlineSeconds=60))
+    plan = running.enforce_deadline(case(RUNNING, job(), running_pod(since=61), activeDeadlineSeconds=60))
     assert kinds(plan) == ["UploadLogs"]
     assert plan is not None
     assert isinstance(plan.verdict, Finished)
@@ -301,12 +314,12 @@ def test_a_deadline_fails_the_run_and_leaves_the_job_to_the_next_step() -> None:
 
 
 def test_a_live_run_is_followed_until_its_deadline() -> None:
-    plan = chain.follow(case(RUNNING, job(), running_pod(since=10), activeDeadlineSeconds=60))
+    plan = running.follow(case(RUNNING, job(), running_pod(), activeDeadlineSeconds=110))
     assert plan == Plan(Live(), (Follow("run1"),), requeue_after=50.0)
 
 
 def test_metrics_that_wait_are_looked_at_again() -> None:
-    plan = chain.follow(case(RUNNING, job(), running_pod(), world={"publish_in": 3.0}))
+    plan = running.follow(case(RUNNING, job(), running_pod(), world={"publish_in": 3.0}))
     assert plan is not None
     assert plan.requeue_after == 3.0
 
@@ -319,21 +332,21 @@ def test_parameters_and_tags_that_are_missing_are_brought() -> None:
         parameters={"a": "1", "b": "2"},
         tracking={"tags": {"team": "vision"}},
     )
-    plan = chain.follow(at)
+    plan = running.follow(at)
     assert plan is not None
     assert plan.actions == (Follow("run1"), LogParams("run1", {"b": "2"}), SetTags("run1", {"team": "vision"}))
 
 
 def test_a_run_deleted_in_mlflow_is_not_written_to() -> None:
     at = case(RUNNING, job(), world={"tracked": tracked(deleted=True)}, parameters={"a": "1"})
-    plan = chain.follow(at)
+    plan = running.follow(at)
     assert plan is not None
     assert plan.actions == (Follow("run1"),)
 
 
 def test_without_a_server_nothing_is_followed() -> None:
     at = case(RUNNING, job(), running_pod(), world={"server": None})
-    assert chain.follow(at) == Plan(Live())
+    assert running.follow(at) == Plan(Live())
 
 
 def test_observations_are_values() -> None:

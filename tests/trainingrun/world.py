@@ -1,49 +1,25 @@
-"""A model of the world around the operator: API server, Job controller, kubelet and garbage collector, in virtual time.
+"""The model world: Job controller, queue, scheduler, kubelet and garbage collector over the model of the API server.
 
-It exists for exhaustive search: every mutating call of a run's whole life is crashed, lost and delayed in turn, which
-takes thousands of lives and an exact clock. It keeps the semantics that the operator relies on (409 on a taken name,
-resource versions, uid preconditions, ownership, selectors of watches, late events) and nothing else. It is no
-substitute for the real API server and node: tests/contract and tests/e2e run the same code there.
+`store` says what it is for and what it leaves out.
 """
 
-import heapq
-import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from runwright.apis.v1alpha1 import TrainingRunStatus
-from runwright.errors import (
-    AlreadyExistsError,
-    ClusterUnavailableError,
-    ConflictError,
-    RefusedError,
-    RunwrightError,
-    TrackerUnavailableError,
-)
-from runwright.kube.watched import keeps
-from runwright.names import LABEL_ATTEMPT
+from runwright.names import ANNOTATION_STOP, LABEL_ATTEMPT, LABEL_QUEUE
 from runwright.ports import Json, Key, Kind
-from tests.trainingrun.mlflow_model import MLflowModel
+from tests.trainingrun.store import START, CrashError, Fault, Store, Watcher
 
-T = TypeVar("T")
-START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+if TYPE_CHECKING:
+    from datetime import datetime
+
+__all__ = ["START", "Behavior", "CrashError", "Fault", "Watcher", "World"]
+
 INDEX: Final = "batch.kubernetes.io/job-completion-index"
-CHILDREN: Final = (Kind.JOB, Kind.POD, Kind.SERVICE, Kind.CONFIG_MAP)
-
-Fault = Literal["crash-before", "crash-after", "lost-before", "lost-after", "pause"]
-"""What happens to a mutating call: the operator dies before it is sent or after it took effect; the request or its
-answer is lost; the caller is paused before it is sent."""
-
-
-def _copy(obj: Json) -> dict[str, Any]:
-    """Copy as deep as anything is ever changed; stored objects themselves never are."""
-    return {**obj, "metadata": dict(obj["metadata"])}
-
-
-class CrashError(BaseException):
-    """The operator's process ends here."""
+CHILDREN: Final = (Kind.JOB, Kind.POD, Kind.SERVICE, Kind.CONFIG_MAP, Kind.VOLUME_CLAIM)
+OVER: Final = ("Succeeded", "Failed")
+TERMINATED: Final = 143
 
 
 @dataclass(frozen=True)
@@ -58,163 +34,48 @@ class Behavior:
     """The node is drained at the end instead of an exit."""
     stuck: Literal["", "Unschedulable", "Image"] = ""
     epochs: int = 2
-
-
-class Watcher(Protocol):
-    """An operator process, as the API server sees it."""
-
-    def notice(self, kind: Kind, event_type: str, obj: Json) -> None:
-        """Take in a watch event."""
+    lost: bool = False
+    """At the end the node stops to answer instead: the pod is deleted and does not go."""
+    obeys: bool = False
+    """It ends with 0 three seconds after its stop file was raised."""
+    sigterm_code: int = TERMINATED
+    """Exit code after SIGTERM."""
 
 
 @dataclass
-class World:
+class World(Store):
     """All state outside the operator."""
 
     script: Callable[[int, int], Behavior] = lambda _attempt, _index: Behavior()
     """Behavior of a pod by attempt and node index."""
-    faults: dict[int, Fault] = field(default_factory=dict)
-    """By number of the mutating call, from 1."""
-    refuse: Callable[[Kind, Json], str] = lambda _kind, _obj: ""
-    """Why the API server refuses a create (quota, policy); "" takes it."""
-    grace: float = 1.0
-    """Seconds that a pod takes to end after SIGTERM."""
+    queue_open: bool = False
+    """Whether the queue lets Jobs run."""
+    places: int | None = None
+    """Pods that have room at the same time; None: all."""
 
     def __post_init__(self) -> None:
-        self.seconds = 0.0
-        self.objects: dict[tuple[Kind, Key], dict[str, Any]] = {}
-        self.mlflow = MLflowModel()
-        self.watchers: list[Watcher] = []
-        self.calls: list[str] = []
-        """Every mutating call of operators, in order; what `faults` numbers."""
-        self.reads: list[str] = []
-        self.phases: list[str] = []
-        """Every phase a status write told, in order."""
-        self.events: list[str] = []
+        super().__post_init__()
         self.started: list[tuple[str, float, float]] = []
         """(Job's uid, begin, end) of every container that ran; end is infinite while it does."""
-        self.paused: Callable[[], Any] | None = None
-        self._counter, self._order = itertools.count(1), itertools.count()
-        self._timers: list[tuple[float, int, Callable[[], object]]] = []
-        self._made: set[str] = set()
+        self.printed: dict[str, datetime] = {}
+        """Time of the last log line by pod."""
+        self.jobs_made: list[str] = []
+        """Names of all Jobs there ever were."""
+        self._to_start: set[str] = set()
+        """Jobs whose pods are to be made."""
+        self._suspended: set[str] = set()
+        """Pods that ended because their Job was suspended: they are not counted."""
+        self._lost: set[str] = set()
+        """Pods on nodes that do not answer."""
+        self._unplaced: list[tuple[Key, str, Behavior]] = []
 
-    # ------------------------------------------------------------------------------------------------ time
-
-    @property
-    def now(self) -> datetime:
-        return START + timedelta(seconds=self.seconds)
-
-    @property
-    def stamp(self) -> str:
-        return self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-    def after(self, seconds: float, what: Callable[[], object]) -> None:
-        heapq.heappush(self._timers, (self.seconds + seconds, next(self._order), what))
-
-    def next_timer(self) -> float | None:
-        return self._timers[0][0] if self._timers else None
-
-    def fire(self) -> bool:
-        """Run one timer that is due."""
-        if not self._timers or self._timers[0][0] > self.seconds:
-            return False
-        heapq.heappop(self._timers)[2]()
-        return True
-
-    # ------------------------------------------------------------------------------------------------ faults
-
-    async def mutate(self, label: str, commit: Callable[[], T]) -> T:
-        """Carry out a mutating call of the operator, unless its number has a fault."""
-        self.calls.append(label)
-        fault = self.faults.get(len(self.calls))
-        away: RunwrightError = (
-            TrackerUnavailableError("MLflow does not answer: cannot connect")
-            if label.startswith("mlflow")
-            else ClusterUnavailableError("no answer")
-        )
-        if fault == "crash-before":
-            raise CrashError
-        if fault == "lost-before":
-            raise away
-        if fault == "pause" and self.paused is not None:
-            await self.paused()
-        result = commit()
-        if fault == "crash-after":
-            raise CrashError
-        if fault == "lost-after":
-            raise away
-        return result
-
-    # ------------------------------------------------------------------------------------------------ API server
-
-    def all(self, kind: Kind) -> list[dict[str, Any]]:
-        return [obj for (k, _), obj in self.objects.items() if k is kind]
-
-    def create(self, kind: Kind, obj: Json) -> Json:
-        new = _copy(obj)
-        meta = new["metadata"]
-        key = Key(meta["namespace"], meta["name"])
-        if (kind, key) in self.objects:
-            raise AlreadyExistsError(f"{kind.kind} {key} exists")
-        if why := self.refuse(kind, obj):
-            raise RefusedError(why, status=403)
-        meta |= {"uid": f"{next(self._counter):08x}-uid", "creationTimestamp": self.stamp, "generation": 1}
-        self._store(kind, key, new, "ADDED")
+    def admit(self, kind: Kind, new: dict[str, Any]) -> None:
+        """Kueue suspends the Jobs that name a queue."""
         if kind is Kind.JOB:
-            self._made.add(meta["uid"])
-        return new
-
-    def apply_status(self, kind: Kind, obj: Json) -> Json:
-        meta = obj["metadata"]
-        key = Key(meta["namespace"], meta["name"])
-        stored = self.objects.get((kind, key))
-        if stored is None or stored["metadata"]["resourceVersion"] != meta["resourceVersion"]:
-            raise ConflictError(f"{kind.kind} {key} changed")
-        if stored.get("status") != obj["status"]:
-            self.update(kind, key, lambda new: new.update(status=obj["status"]))
-            if kind is Kind.TRAINING_RUN:
-                TrainingRunStatus.from_dict(obj["status"])
-                self.phases.append(obj["status"]["phase"])
-        return self.objects[kind, key]
-
-    def delete(self, kind: Kind, key: Key, uid: str = "") -> Json | None:
-        """Delete in the background: a pod ends first, anything else is gone at once."""
-        stored = self.objects.get((kind, key))
-        if stored is None or (uid and stored["metadata"]["uid"] != uid):
-            return None
-        if kind is Kind.POD and stored["status"]["phase"] not in ("Succeeded", "Failed"):
-            if "deletionTimestamp" not in stored["metadata"]:
-                self.update(kind, key, lambda new: new["metadata"].update(deletionTimestamp=self.stamp))
-                pod_uid = stored["metadata"]["uid"]
-                self.after(self.grace, lambda: self._end(key, pod_uid, 143))
-            return self.objects[kind, key]
-        del self.objects[kind, key]
-        gone = _copy(stored)
-        gone["metadata"]["resourceVersion"] = str(next(self._counter))
-        if keeps(kind, stored):
-            self._emit(kind, "DELETED", gone)
-        return None
-
-    def update(self, kind: Kind, key: Key, change: Callable[[dict[str, Any]], Any]) -> None:
-        new = _copy(self.objects[kind, key])
-        change(new)
-        self._store(kind, key, new, "MODIFIED")
-
-    def _store(self, kind: Kind, key: Key, new: dict[str, Any], event_type: str) -> None:
-        old = self.objects.get((kind, key))
-        new["metadata"]["resourceVersion"] = str(next(self._counter))
-        self.objects[kind, key] = new
-        if keeps(kind, new):
-            self._emit(kind, event_type, new)
-        elif old is not None and keeps(kind, old):
-            # It leaves a filtered watch: DELETED, with the previous state under the new version.
-            left = _copy(old)
-            left["metadata"]["resourceVersion"] = new["metadata"]["resourceVersion"]
-            self._emit(kind, "DELETED", left)
-
-    def _emit(self, kind: Kind, event_type: str, obj: Json) -> None:
-        for watcher in self.watchers:
-            watcher.notice(kind, event_type, obj)
+            if LABEL_QUEUE in new["metadata"].get("labels", {}):
+                new["spec"] = {**new["spec"], "suspend": not self.queue_open}
+            self._to_start.add(new["metadata"]["uid"])
+            self.jobs_made.append(new["metadata"]["name"])
 
     # ------------------------------------------------------------------------------------------------ controllers
 
@@ -237,44 +98,90 @@ class World:
     def _job(self, job: dict[str, Any]) -> bool:
         meta, uid = job["metadata"], job["metadata"]["uid"]
         key = Key(meta["namespace"], meta["name"])
-        if uid in self._made:
-            self._made.discard(uid)
+        conditions = {c["type"]: c for c in job.get("status", {}).get("conditions", ()) if c["status"] == "True"}
+        if conditions.keys() & {"Complete", "Failed"}:
+            return False
+        pods = [p for p in self.all(Kind.POD) if p["metadata"]["ownerReferences"][0]["uid"] == uid]
+        alive = [p for p in pods if p["status"]["phase"] not in OVER]
+        if job["spec"].get("suspend"):
+            return self._hold(key, pods, conditions)
+        if "FailureTarget" in conditions:
+            self._condition(
+                key, "Failed", conditions["FailureTarget"]["reason"], conditions["FailureTarget"]["message"]
+            )
+            return True
+        if uid in self._to_start:
+            if alive:
+                return False
+            self._to_start.discard(uid)
             for index in range(job["spec"]["completions"]):
                 self._pod(job, index)
             return True
-        if job.get("status", {}).get("conditions"):
-            return False
-        pods = [p for p in self.all(Kind.POD) if p["metadata"]["ownerReferences"][0]["uid"] == uid]
+        return self._judge(job, [p for p in pods if p["metadata"]["uid"] not in self._suspended])
+
+    def _judge(self, job: dict[str, Any], pods: list[dict[str, Any]]) -> bool:
+        """A Job that is not suspended: one failed pod ends the others, and the last one's end is the Job's."""
+        key = Key(job["metadata"]["namespace"], job["metadata"]["name"])
         failed = [p for p in pods if p["status"]["phase"] == "Failed"]
-        alive = [p for p in pods if p["status"]["phase"] not in ("Succeeded", "Failed")]
+        alive = [p for p in pods if p["status"]["phase"] not in OVER]
         if failed and alive:
             going = [p for p in alive if "deletionTimestamp" not in p["metadata"]]
             for pod in going:
-                self.delete(Kind.POD, Key(meta["namespace"], pod["metadata"]["name"]))
+                self.delete(Kind.POD, Key(key.namespace, pod["metadata"]["name"]))
             return bool(going)
         if alive:
             return False
         if pods and not failed:
-            self._finish(key, "Complete", "CompletionsReached", "")
-        elif failed:
-            self._finish(key, "Failed", "PodFailurePolicy", self._cause(failed))
+            self._condition(key, "Complete", "CompletionsReached", "")
         else:
-            self._finish(key, "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
+            self._condition(key, "Failed", *self._cause(job, failed))
         return True
 
-    def _cause(self, failed: list[dict[str, Any]]) -> str:
-        def ended(pod: dict[str, Any]) -> tuple[bool, str]:
-            state = pod["status"]["containerStatuses"][0]["state"]["terminated"]
-            return ("deletionTimestamp" in pod["metadata"], state["finishedAt"])
+    def _hold(self, key: Key, pods: list[dict[str, Any]], conditions: dict[str, Any]) -> bool:
+        """A suspended Job: its pods end, and make it fail later if a FailJob rule has something against it."""
+        job = self.objects[Kind.JOB, key]
+        alive = [p for p in pods if p["status"]["phase"] not in OVER]
+        going = [p for p in alive if "deletionTimestamp" not in p["metadata"]]
+        self._suspended |= {p["metadata"]["uid"] for p in alive}
+        for pod in going:
+            self.delete(Kind.POD, Key(key.namespace, pod["metadata"]["name"]))
+        if pods and job["metadata"]["uid"] not in self._to_start:
+            self._to_start.add(job["metadata"]["uid"])
+        failed = [p for p in pods if p["status"]["phase"] == "Failed"]
+        told = [self._cause(job, [pod]) for pod in failed]
+        bad = next((cause for cause in told if cause[0] == "PodFailurePolicy"), None)
+        if bad is not None and "FailureTarget" not in conditions:
+            self._condition(key, "FailureTarget", *bad)
+            return True
+        return bool(going)
 
+    def _cause(self, job: dict[str, Any], failed: list[dict[str, Any]]) -> tuple[str, str]:
+        """Reason and message of a Job that failed, by its podFailurePolicy."""
+
+        def ended(pod: dict[str, Any]) -> tuple[bool, str]:
+            return ("deletionTimestamp" in pod["metadata"], _ended(pod).get("finishedAt", ""))
+
+        over_limit = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
+        if not failed:
+            return over_limit
         first = min(failed, key=ended)
         name = f"{first['metadata']['namespace']}/{first['metadata']['name']}"
-        if first["status"].get("conditions"):
-            return f"Pod {name} has condition DisruptionTarget matching FailJob rule at index 0"
-        code = first["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"]
-        return f"Container trainer for pod {name} failed with exit code {code} matching FailJob rule at index 1"
+        code = _ended(first)["exitCode"]
+        for number, rule in enumerate(job["spec"]["podFailurePolicy"]["rules"]):
+            said = f"matching FailJob rule at index {number}"
+            if "onPodConditions" in rule:
+                if any(c["type"] == "DisruptionTarget" for c in first["status"].get("conditions", ())):
+                    return "PodFailurePolicy", f"Pod {name} has condition DisruptionTarget {said}"
+                continue
+            listed = code in rule["onExitCodes"]["values"]
+            if listed != (rule["onExitCodes"]["operator"] == "In"):
+                continue
+            if rule["action"] == "Count":
+                return over_limit
+            return "PodFailurePolicy", f"Container trainer for pod {name} failed with exit code {code} {said}"
+        return over_limit
 
-    def _finish(self, key: Key, kind: str, reason: str, message: str) -> None:
+    def _condition(self, key: Key, kind: str, reason: str, message: str) -> None:
         told = {
             "type": kind,
             "status": "True",
@@ -282,9 +189,22 @@ class World:
             "message": message,
             "lastTransitionTime": self.stamp,
         }
-        self.update(Kind.JOB, key, lambda new: new.update(status={"conditions": [told]}))
+        before = self.objects[Kind.JOB, key].get("status", {}).get("conditions", [])
+        self.update(Kind.JOB, key, lambda new: new.update(status={"conditions": [*before, told]}))
 
-    # ------------------------------------------------------------------------------------------------ kubelet
+    # ------------------------------------------------------------------------------------------------ queue
+
+    def suspend(self, *, suspended: bool) -> None:
+        """The queue takes all unfinished Jobs that name one off their nodes, or gives them some."""
+        self.queue_open = not suspended
+        for job in self.all(Kind.JOB):
+            over = any(c["type"] in ("Complete", "Failed") for c in job.get("status", {}).get("conditions", ()))
+            if LABEL_QUEUE in job["metadata"].get("labels", {}) and not over:
+                key = Key(job["metadata"]["namespace"], job["metadata"]["name"])
+                spec = {**job["spec"], "suspend": suspended}
+                self.update(Kind.JOB, key, lambda new, spec=spec: new.update(spec=spec))  # type: ignore[misc]
+
+    # ------------------------------------------------------------------------------------------------ scheduler
 
     def _pod(self, job: dict[str, Any], index: int) -> None:
         meta, template = job["metadata"], job["spec"]["template"]
@@ -306,21 +226,51 @@ class World:
         key = Key(meta["namespace"], name)
         match behavior.stuck:
             case "Unschedulable":
-                told = {
-                    "type": "PodScheduled",
-                    "status": "False",
-                    "reason": "Unschedulable",
-                    "message": "0/1 nodes are available: 1 Insufficient cpu.",
-                }
-                self.after(1, lambda: self._status(key, uid, {"phase": "Pending", "conditions": [told]}))
+                self.after(1, lambda: self._wait_for_a_place(key, uid))
             case "Image":
                 self.after(1, lambda: self._pull(key, uid, 0))
             case _:
-                self.after(1, lambda: self._begin(key, uid, behavior))
+                self.after(1, lambda: self._place(key, uid, behavior))
+
+    def _wait_for_a_place(self, key: Key, uid: str) -> None:
+        told = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "0/1 nodes are available: 1 Insufficient cpu.",
+            "lastTransitionTime": self.stamp,
+        }
+        self._status(key, uid, {"phase": "Pending", "conditions": [told]})
+
+    def _place(self, key: Key, uid: str, behavior: Behavior) -> None:
+        """Find a place for a pod, or have it wait for one."""
+        stored = self.objects.get((Kind.POD, key))
+        if stored is None or stored["metadata"]["uid"] != uid or "deletionTimestamp" in stored["metadata"]:
+            return
+        if self.places is None:
+            self._begin(key, uid, behavior)
+            return
+        taken = [p for p in self.all(Kind.POD) if p["spec"].get("nodeName") and p["status"]["phase"] not in OVER]
+        if len(taken) >= self.places:
+            if (key, uid, behavior) not in self._unplaced:
+                self._unplaced.append((key, uid, behavior))
+                self._wait_for_a_place(key, uid)
+            return
+        self._unplaced = [waiting for waiting in self._unplaced if waiting[1] != uid]
+        told = {"type": "PodScheduled", "status": "True", "lastTransitionTime": self.stamp}
+        spec = {**stored["spec"], "nodeName": "n1"}
+        self.update(Kind.POD, key, lambda new: new.update(spec=spec, status={"phase": "Pending", "conditions": [told]}))
+        self.after(0.5, lambda: self._begin(key, uid, behavior))
+
+    def _place_others(self) -> None:
+        for key, uid, behavior in list(self._unplaced):
+            self._place(key, uid, behavior)
+
+    # ------------------------------------------------------------------------------------------------ kubelet
 
     def _status(self, key: Key, uid: str, status: dict[str, Any]) -> bool:
         stored = self.objects.get((Kind.POD, key))
-        if stored is None or stored["metadata"]["uid"] != uid or stored["status"]["phase"] in ("Succeeded", "Failed"):
+        if stored is None or stored["metadata"]["uid"] != uid or stored["status"]["phase"] in OVER:
             return False
         self.update(Kind.POD, key, lambda new: new.update(status=status))
         return True
@@ -342,27 +292,66 @@ class World:
         if not self._status(key, uid, {"phase": "Running", "containerStatuses": statuses}):
             return
         self.started.append((stored["metadata"]["ownerReferences"][0]["uid"], self.seconds, float("inf")))
+        self.printed[key.name] = self.now
         run_id = self._run_id(stored) if stored["metadata"]["labels"][INDEX] == "0" else ""
         self.mlflow.start(run_id)
         for epoch in range(1, behavior.epochs + 1):
             when = behavior.seconds * epoch / (behavior.epochs + 1)
             self.after(when, lambda epoch=epoch: self._epoch(key, uid, run_id, epoch))  # type: ignore[misc]
-        self.after(behavior.seconds, lambda: self._end(key, uid, behavior.exit_code, behavior))
+        if behavior.lost:
+            self.after(behavior.seconds, lambda: self._lose(key, uid))
+        else:
+            self.after(behavior.seconds, lambda: self._end(key, uid, behavior.exit_code, behavior))
 
     def _epoch(self, key: Key, uid: str, run_id: str, epoch: int) -> None:
         stored = self.objects.get((Kind.POD, key))
         if stored is not None and stored["metadata"]["uid"] == uid and stored["status"]["phase"] == "Running":
+            self.printed[key.name] = self.now
             self.mlflow.log(run_id, {"epoch": float(epoch), "accuracy": 0.9 + epoch / 100}, epoch, self.now)
+
+    def patch(self, kind: Kind, key: Key, change: Json) -> Json:
+        """Annotate a pod; its code sees the stop file a little later."""
+        answer = super().patch(kind, key, change)
+        index, attempt = (answer["metadata"]["labels"][name] for name in (INDEX, LABEL_ATTEMPT))
+        uid, behavior = answer["metadata"]["uid"], self.script(int(attempt), int(index))
+        if ANNOTATION_STOP in change["metadata"]["annotations"] and behavior.obeys:
+            self.after(3, lambda: self._end(key, uid, 0, behavior))
+        return answer
+
+    def _lose(self, key: Key, uid: str) -> None:
+        """The node stops to answer; the node controller deletes its pod."""
+        stored = self.objects.get((Kind.POD, key))
+        if stored is not None and stored["metadata"]["uid"] == uid:
+            self._lost.add(uid)
+            self.update(Kind.POD, key, lambda new: new.update(spec={**new["spec"], "nodeName": "n1"}))
+            self.delete(Kind.POD, key)
+
+    def remove_lost_nodes(self) -> None:
+        """An administrator removes the nodes; the pod collector lets go of their pods."""
+        for uid in list(self._lost):
+            self._lost.discard(uid)
+            for pod in self.all(Kind.POD):
+                if pod["metadata"]["uid"] == uid:
+                    key = Key(pod["metadata"]["namespace"], pod["metadata"]["name"])
+                    self._end(key, uid, TERMINATED, Behavior(disrupted=True))
+
+    def terminate(self, key: Key, uid: str) -> None:
+        """End a pod's containers after SIGTERM."""
+        stored = self.objects.get((Kind.POD, key))
+        if uid in self._lost or stored is None:
+            return
+        index, attempt = (stored["metadata"]["labels"][name] for name in (INDEX, LABEL_ATTEMPT))
+        self._end(key, uid, self.script(int(attempt), int(index)).sigterm_code)
 
     def _end(self, key: Key, uid: str, exit_code: int, behavior: Behavior | None = None) -> None:
         stored = self.objects.get((Kind.POD, key))
-        if stored is None or stored["metadata"]["uid"] != uid:
+        if stored is None or stored["metadata"]["uid"] != uid or uid in self._lost:
             return
         phase = stored["status"]["phase"]
         if phase in ("Running", "Pending"):
             before = stored["status"].get("containerStatuses", [{}])[0].get("state", {}).get("running", {})
             disrupted = behavior is not None and behavior.disrupted
-            code = 143 if disrupted else exit_code
+            code = TERMINATED if disrupted else exit_code
             named = behavior.reason if behavior is not None else ""
             ended = {
                 "exitCode": code,
@@ -376,7 +365,7 @@ class World:
             }
             if disrupted:
                 drained = {"type": "DisruptionTarget", "status": "True", "message": "the node is drained"}
-                status["conditions"] = [drained]
+                status["conditions"] = [{**drained, "lastTransitionTime": self.stamp}]
             if phase == "Running":
                 if stored["metadata"]["labels"][INDEX] == "0":
                     self.mlflow.end(self._run_id(stored), "FAILED" if code else "FINISHED")
@@ -384,6 +373,7 @@ class World:
                 n = next(i for i, s in enumerate(self.started) if s[0] == job and s[2] == float("inf"))
                 self.started[n] = (*self.started[n][:2], self.seconds)
             self._status(key, uid, status)
+            self.after(0.1, self._place_others)
         if "deletionTimestamp" in stored["metadata"]:
             self.after(0.5, lambda: self._remove(key, uid))
 
@@ -396,3 +386,9 @@ class World:
     def _run_id(pod: dict[str, Any]) -> str:
         env = {e["name"]: e.get("value", "") for e in pod["spec"]["containers"][0]["env"]}
         return str(env.get("MLFLOW_RUN_ID", ""))
+
+
+def _ended(pod: dict[str, Any]) -> dict[str, Any]:
+    statuses = pod["status"].get("containerStatuses") or [{}]
+    found: dict[str, Any] = statuses[0].get("state", {}).get("terminated", {})
+    return found

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from runwright.errors import ClusterUnavailableError, ConflictError, RefusedError
 from runwright.kube.cache import Cache, version_of
@@ -190,6 +191,24 @@ class KubeCluster:
                 return ""
             raise
         return data.decode(errors="replace")
+
+    async def last_log_time(self, key: Key) -> datetime | None:
+        """Read when the pod's ``trainer`` container printed its last line; None when it has printed none."""
+        query = {"container": TRAINER_CONTAINER, "tailLines": "1", "timestamps": "true", "limitBytes": "64"}
+        try:
+            data = await self._client.call(
+                "get", item(Kind.POD, key, "log"), resource="pods/log", query=query, seconds=LIST_SECONDS
+            )
+        except RefusedError as error:
+            if error.status in (NOT_FOUND, BAD_REQUEST):
+                return None
+            raise
+        stamp = data.split(b" ", 1)[0].decode(errors="replace")
+        try:
+            found = datetime.fromisoformat(stamp)
+        except ValueError:
+            return None
+        return found if found.tzinfo is not None else None
 
     async def post_event(self, kind: Kind, obj: Json, note: EventNote) -> None:
         """Queue an Event that regards `obj`."""

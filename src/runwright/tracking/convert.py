@@ -153,3 +153,4 @@ def tag_is(tag: str, value: str) -> str:
 
 
 RUNNING: Final = "attributes.status = 'RUNNING'"
+FINISHED: Final = "attributes.status = 'FINISHED'"

@@ -95,6 +95,16 @@ class MLflowTracker:
         self.locator.remember(made)
         return made.run
 
+    async def find_recorded(self, experiment: str, tags: Mapping[str, str]) -> TrackedRun | None:
+        """Find the newest FINISHED run of an experiment that has all these tags; None when there is none."""
+        known = await self.client.experiment_by_name(experiment)
+        if known is None or known.deleted:
+            return None
+        wanted = " and ".join((convert.FINISHED, *(convert.tag_is(name, value) for name, value in tags.items())))
+        found = await self.client.search_runs([known.experiment_id], wanted)
+        newest = max(found, key=lambda stored: (stored.start_ms, stored.run.run_id), default=None)
+        return newest.run if newest is not None else None
+
     async def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
         """Log parameters. Where the script was first with other values, its values stay and the rest is logged.
 

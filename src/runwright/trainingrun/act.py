@@ -13,6 +13,7 @@ from runwright.errors import (
     RefusedError,
     TrackerUnavailableError,
 )
+from runwright.names import ANNOTATION_STOP
 from runwright.ports import Cluster, Json, Key, Kind, TrackedRun, Tracker
 from runwright.trainingrun import manifests
 from runwright.trainingrun.measures import best_of
@@ -24,10 +25,12 @@ from runwright.trainingrun.plan import (
     Create,
     CreateRun,
     DeleteJob,
+    DeleteRun,
     Follow,
     LogParams,
     Outcome,
     Plan,
+    RaiseStop,
     ReadLogTail,
     SetTags,
     UploadLogs,
@@ -35,6 +38,7 @@ from runwright.trainingrun.plan import (
 
 log = logging.getLogger(__name__)
 
+NOT_FOUND: Final = 404
 TAIL_LINES: Final = 40
 TAIL_BYTES: Final = 2048
 LOG_BYTES: Final = 16 * 2**20
@@ -69,7 +73,7 @@ async def act(plan: Plan, run: TrainingRun, hands: Hands) -> Outcome:
         except TrackerUnavailableError as error:
             outcome = replace(outcome, tracker_problem=str(error))
         except RefusedError as error:
-            if isinstance(action, Create | DeleteJob | ReadLogTail):
+            if isinstance(action, Create | DeleteJob | DeleteRun | ReadLogTail):
                 return replace(outcome, refused=_refusal(error))
             if isinstance(action, CreateRun | CloseRun):
                 outcome = replace(outcome, tracker_refusal=str(error))
@@ -92,6 +96,12 @@ async def _one(action: Action, run: TrainingRun, hands: Hands, outcome: Outcome)
             return replace(outcome, conflict=conflict, adopted=outcome.adopted or adopted)
         case DeleteJob(name, uid):
             await hands.cluster.delete(Kind.JOB, Key(run.metadata.namespace, name), uid=uid)
+            return outcome
+        case DeleteRun(uid):
+            await hands.cluster.delete(Kind.TRAINING_RUN, manifests.key(run), uid=uid)
+            return outcome
+        case RaiseStop(pods, reason):
+            await _raise_stop(hands.cluster, run.metadata.namespace, pods, reason)
             return outcome
         case ReadLogTail(pod):
             return replace(outcome, log_tail=await _tail(hands.cluster, Key(run.metadata.namespace, pod)))
@@ -118,7 +128,7 @@ async def _tracked(action: Action, run: TrainingRun, hands: Hands, tracker: Trac
             await _upload_logs(run, run_id, pods, hands, tracker)
         case CloseRun():
             return await _close(action, run, hands, tracker, outcome)
-        case Create() | DeleteJob() | ReadLogTail():
+        case Create() | DeleteJob() | DeleteRun() | RaiseStop() | ReadLogTail():
             raise AssertionError(action)  # handled by the caller
     return outcome
 
@@ -142,6 +152,18 @@ async def _create(cluster: Cluster, run: TrainingRun, kind: Kind, manifest: Json
             return Problem("NameConflict", told), False
         return None, kind is Kind.JOB
     return None, False
+
+
+async def _raise_stop(cluster: Cluster, namespace: str, pods: tuple[str, ...], reason: str) -> None:
+    """Annotate pods: a file of their downward API follows, within the kubelet's sync period (a minute or so)."""
+    for pod in pods:
+        try:
+            await cluster.patch(
+                Kind.POD, Key(namespace, pod), {"metadata": {"annotations": {ANNOTATION_STOP: reason or "stop"}}}
+            )
+        except RefusedError as error:
+            if error.status != NOT_FOUND:
+                raise  # it is gone: nothing is left to be stopped
 
 
 async def _tail(cluster: Cluster, pod: Key) -> str:

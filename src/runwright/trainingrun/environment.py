@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from runwright.apis.v1alpha1 import TrainingRun, TrainingRunSpec
-from runwright.names import CA_FILE, MASTER_PORT, PARAMS_FILE, WORKSPACE
+from runwright.names import CA_FILE, MASTER_PORT, PARAMS_FILE, STOP_FILE, WORKSPACE
 from runwright.ports import TrackingServer
 from runwright.trainingrun.options import Options
 
@@ -58,8 +58,11 @@ def environment(run: TrainingRun, attempt: int, tracked: Tracked | None, options
         "RUNWRIGHT_NAMESPACE": meta.namespace,
         "RUNWRIGHT_ATTEMPT": str(attempt),
         "RUNWRIGHT_PARAMS_FILE": PARAMS_FILE,
+        "RUNWRIGHT_STOP_FILE": STOP_FILE,
         **{f"PARAM_{name}": value for name, value in sorted(spec.parameters.items())},
     }
+    if spec.checkpoint is not None:
+        values["RUNWRIGHT_CHECKPOINT_DIR"] = spec.checkpoint.mount_path
     if spec.seed is not None:
         values |= {"RUNWRIGHT_SEED": str(spec.seed), "PYTHONHASHSEED": str(spec.seed)}
     if tracked is not None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from runwright.apis.v1alpha1 import TrainingRun, TrainingRunSpec
 from runwright.names import (
     ANNOTATION_PARAMETERS,
+    ANNOTATION_STOP,
     API_VERSION,
     CA_FILE,
     CONTROL_DIR,
@@ -21,12 +22,16 @@ from runwright.names import (
     LABEL_RUN_UID,
     MASTER_PORT,
     PARAMS_FILE,
+    STOP_FILE,
     TRAINER_CONTAINER,
     WORKSPACE,
 )
 from runwright.ports import Key
+from runwright.trainingrun import checkpoints
 from runwright.trainingrun.environment import Tracked, base_name, environment, job_name, parameters_json
+from runwright.trainingrun.failure_policy import failure_policy
 from runwright.trainingrun.options import Options
+from runwright.trainingrun.placement import affinity, queue_labels
 
 MUTABLE: Final = (
     "earlyStopping",
@@ -159,6 +164,16 @@ def ca_config_map(run: TrainingRun, ca_bundle: str) -> dict[str, Any]:
     }
 
 
+# ---------------------------------------------------------------------------------------------------- checkpoints
+
+
+def checkpoint_claim(run: TrainingRun) -> dict[str, Any]:
+    """The run's own claim: it outlives all attempts and goes with the TrainingRun."""
+    meta = _metadata(run, checkpoints.claim_name(run), labels=labels(run))
+    spec = checkpoints.claim_spec(run.spec)
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
+
+
 # ---------------------------------------------------------------------------------------------------- Service
 
 
@@ -211,7 +226,13 @@ def _file_name(path: str) -> str:
 def _control_volume(run: TrainingRun, ca_bundle: str) -> dict[str, Any]:
     """What the operator tells the pods in files."""
     annotation = f"metadata.annotations['{ANNOTATION_PARAMETERS}']"
-    told = {"items": [{"path": _file_name(PARAMS_FILE), "fieldRef": {"fieldPath": annotation}}]}
+    stop = f"metadata.annotations['{ANNOTATION_STOP}']"
+    told = {
+        "items": [
+            {"path": _file_name(PARAMS_FILE), "fieldRef": {"fieldPath": annotation}},
+            {"path": _file_name(STOP_FILE), "fieldRef": {"fieldPath": stop}},
+        ]
+    }
     if not ca_bundle:
         return {"name": "control", "downwardAPI": told}
     name = _file_name(CA_FILE)
@@ -243,6 +264,9 @@ def _volumes(
         size = {"sizeLimit": spec.shared_memory} if spec.shared_memory else {}
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", **size}})
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108  # POSIX shared memory, not a file
+    more_volumes, more_mounts = checkpoints.volume(run)
+    volumes += more_volumes
+    mounts += more_mounts
     for volume in spec.volumes:
         content = volume.to_dict()
         mount: dict[str, Any] = {
@@ -300,6 +324,7 @@ def _pod_template(
         "priorityClassName": spec.priority_class_name,
         "runtimeClassName": spec.runtime_class_name,
         "serviceAccountName": spec.service_account_name,
+        "affinity": affinity(run),
     }
     pod |= {name: value for name, value in optional.items() if value}
     run_id = tracked.run_id if tracked else ""
@@ -322,33 +347,18 @@ def job(
     """Build the Indexed Job of one attempt: all nodes at once, one failed pod ends it, its cause stays in the Job."""
     nodes = run.spec.num_nodes
     run_id = tracked.run_id if tracked else ""
+    found = {**labels(run, attempt=attempt, run_id=run_id), **queue_labels(run)}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": _metadata(run, job_name(run, attempt), labels=labels(run, attempt=attempt, run_id=run_id)),
+        "metadata": _metadata(run, job_name(run, attempt), labels=found),
         "spec": {
             "completionMode": "Indexed",
             "completions": nodes,
             "parallelism": nodes,
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
-            "podFailurePolicy": {
-                "rules": [
-                    # The order is read back in failures.py: rule 0 is what happened to the code, rule 1 what it did.
-                    {
-                        "action": "FailJob",
-                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-                    },
-                    {
-                        "action": "FailJob",
-                        "onExitCodes": {
-                            "containerName": TRAINER_CONTAINER,
-                            "operator": "NotIn",
-                            "values": [0],
-                        },
-                    },
-                ]
-            },
+            "podFailurePolicy": failure_policy(run.spec),
             "template": _pod_template(run, attempt, tracked, files, options),
         },
     }

@@ -5,12 +5,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from runwright.apis.v1alpha1 import TrainingRunSpec, TrainingRunStatus
-from runwright.apis.v1alpha1.trainingrun_status import MetricStatus, ObjectiveStatus, ProgressStatus
+from runwright.apis.v1alpha1.trainingrun_status import (
+    CheckpointStatus,
+    MetricStatus,
+    ObjectiveStatus,
+    ProgressStatus,
+)
 from runwright.ports import Metric
 from runwright.trainingrun.policies.progress import TELLING, progress
 
 KEPT_METRICS: Final = 64
 NAME_LIMIT: Final = 250
+CHECKPOINT: Final = "checkpoint"
+"""Metric that the code logs, with any value, at the step of each checkpoint it has written."""
 
 
 def as_text(value: float) -> str:
@@ -49,6 +56,8 @@ def measured(
     changed: dict[str, Any] = {"metrics": _shown(spec, metrics)}
     if (told := progress(metrics, spec.parameters, ran_seconds)) is not None:
         changed["progress"] = told
+    if (point := metrics.get(CHECKPOINT)) is not None:
+        changed["checkpoint"] = CheckpointStatus(step=point.step, time=point.timestamp)
     if spec.objective is not None:
         changed["objective"] = _objective(spec, status.objective, metrics, best)
     return changed
@@ -65,7 +74,7 @@ def _shown(spec: TrainingRunSpec, metrics: Mapping[str, Metric]) -> tuple[Metric
     """At most 64: the objective and what tells progress, the user's by name, MLflow's system metrics last."""
     objective = spec.objective.metric if spec.objective else ""
     fitting = (n for n in metrics if len(n) <= NAME_LIMIT)
-    names = sorted(fitting, key=lambda n: (n not in (objective, *TELLING), n.startswith("system/"), n))
+    names = sorted(fitting, key=lambda n: (n not in (objective, CHECKPOINT, *TELLING), n.startswith("system/"), n))
     chosen = sorted(names[:KEPT_METRICS])
     return tuple(
         MetricStatus(name=n, value=as_text(m.value), step=m.step, timestamp=m.timestamp)

@@ -18,6 +18,8 @@ class Memory:
     """Pods whose log is stored as an artifact, by run."""
     made: dict[str, str] = field(default_factory=dict)
     """Ids of MLflow runs that this process made or found: the status may not tell of them yet."""
+    judged: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    """Step and time of the last point that early stopping has judged, by run."""
     posted: dict[str, int] = field(default_factory=dict)
     """Attempt whose Job this process has POSTed last, by run."""
     departed: dict[str, Json] = field(default_factory=dict)
@@ -29,5 +31,6 @@ class Memory:
         self.published.pop(uid, None)
         self.uploaded.pop(uid, None)
         self.made.pop(uid, None)
+        self.judged.pop(uid, None)
         self.posted.pop(uid, None)
         self.fresh_marks.discard(uid)

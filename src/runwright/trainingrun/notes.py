@@ -6,8 +6,9 @@ from runwright.apis.v1alpha1 import Phase, TrainingRunStatus
 from runwright.ports import EventNote
 from runwright.trainingrun.records import condition
 
-QUIET: Final = frozenset({"Initializing", "WaitingForTracking", "PodsReady"})
-"""Reasons of the Running condition that every run passes through."""
+QUIET: Final = frozenset({"Initializing", "WaitingForTracking", "PodsReady", "Resumed", "Stopping"})
+"""Reasons of the Running condition that every run passes through, or that are told otherwise."""
+SILENT: Final = "NoProgress"
 
 
 def notes(old: TrainingRunStatus, new: TrainingRunStatus) -> tuple[EventNote, ...]:
@@ -18,15 +19,36 @@ def notes(old: TrainingRunStatus, new: TrainingRunStatus) -> tuple[EventNote, ..
         found.append(EventNote("Normal", "RunCreated", where))
     ended_before = {a.number for a in old.attempts if a.end_time}
     for attempt in new.attempts:
-        if attempt.end_time and attempt.number not in ended_before and attempt.outcome != "Succeeded":
+        if attempt.end_time and attempt.number not in ended_before and attempt.outcome in ("Failed", "Disrupted"):
             message = new.failure.message if new.failure else ""
             found.append(EventNote("Warning", attempt.reason or "Failed", f"attempt {attempt.number}: {message}"))
+    found += _turns(old, new)
+    running, before = condition(new, "Running"), condition(old, "Running")
+    waits = new.phase in (Phase.PENDING, Phase.STARTING, Phase.QUEUED, Phase.RESTARTING) and not new.next_attempt_time
+    silent = new.phase is Phase.RUNNING and running is not None and running.reason == SILENT
+    news = running is not None and (before is None or before.reason != running.reason)
+    if (waits or silent) and news and running is not None and running.reason not in QUIET:
+        found.append(EventNote("Normal" if running.reason == "Queued" else "Warning", running.reason, running.message))
+    return tuple(found)
+
+
+def _turns(old: TrainingRunStatus, new: TrainingRunStatus) -> list[EventNote]:
+    """Events of a run that begins to run, is suspended, stopped, preempted, or ends well."""
+    found: list[EventNote] = []
     if new.phase is Phase.RUNNING and old.phase is not Phase.RUNNING:
         found.append(EventNote("Normal", "Running", f"attempt {new.attempt} is running"))
+    if new.stop is not None and new.stop != old.stop:
+        found.append(EventNote("Normal", "Stopping", f"{new.stop.mode}: {new.stop.message or new.stop.reason}"))
+    if new.phase is Phase.SUSPENDED and old.phase is not Phase.SUSPENDED:
+        found.append(EventNote("Normal", "Suspended", "spec.suspend is true"))
+    if old.phase is Phase.SUSPENDED and new.phase is not None and not new.phase.terminal and new.phase is not old.phase:
+        found.append(EventNote("Normal", "Resumed", "spec.suspend is not true any more"))
     if new.phase is Phase.SUCCEEDED and old.phase is not Phase.SUCCEEDED:
-        found.append(EventNote("Normal", "Succeeded", f"succeeded in {new.running_seconds} s"))
-    running, before = condition(new, "Running"), condition(old, "Running")
-    waits = new.phase in (Phase.PENDING, Phase.STARTING, Phase.QUEUED)
-    if waits and running and running.reason not in QUIET and (before is None or before.reason != running.reason):
-        found.append(EventNote("Warning", running.reason, running.message))
-    return tuple(found)
+        complete = condition(new, "Complete")
+        reused = complete is not None and complete.reason == "AlreadyRecorded"
+        said = complete.message if complete is not None and reused else f"succeeded in {new.running_seconds} s"
+        found.append(EventNote("Normal", "Succeeded", said))
+    if new.phase is Phase.CANCELLED and old.phase is not Phase.CANCELLED:
+        failed = condition(new, "Failed")
+        found.append(EventNote("Normal", "Cancelled", failed.message if failed is not None else ""))
+    return found

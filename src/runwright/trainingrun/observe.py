@@ -4,9 +4,11 @@ import asyncio
 from datetime import datetime
 
 from runwright.apis.v1alpha1 import TrainingRun
+from runwright.apis.v1alpha1.trainingrun import MANAGER
 from runwright.ports import Cluster, Json, Key, Kind, Trackers, TrackingServer
 from runwright.servers import server_of
-from runwright.trainingrun import manifests
+from runwright.trainingrun import manifests, suspicions
+from runwright.trainingrun.case import Case
 from runwright.trainingrun.environment import job_name
 from runwright.trainingrun.memory import Memory
 from runwright.trainingrun.observed import JobView, Observed, PodView, Problem
@@ -19,6 +21,8 @@ async def observe(
     run: TrainingRun, cluster: Cluster, trackers: Trackers, memory: Memory, options: Options, now: datetime
 ) -> Observed:
     """Look at everything that a decision about this run needs; mostly from caches."""
+    if run.spec.managed_by not in (None, MANAGER):
+        return Observed(jobs={}, pods=())
     uid, status = run.metadata.uid, run.status
     jobs = {job.attempt: job for job in map(JobView.of, cluster.owned(Kind.JOB, uid)) if job.controller_uid == uid}
     server, server_problem = find_server(run, cluster, options)
@@ -30,7 +34,7 @@ async def observe(
             source, source_problem = await _source(run, cluster)
     tracker = trackers(server) if server is not None else None
     run_id = status.tracking.run_id if status.tracking else None
-    return Observed(
+    seen = Observed(
         jobs=jobs,
         pods=await _pods(run, cluster, jobs),
         server=server,
@@ -42,6 +46,7 @@ async def observe(
         source_problem=source_problem,
         publish_in=due_in(status.start_time, memory.published.get(uid), now),
     )
+    return await suspicions.looked_into(Case(run, status, seen, options, now), cluster, tracker, memory)
 
 
 async def _missed_job(run: TrainingRun, cluster: Cluster) -> JobView | None:

@@ -1,12 +1,12 @@
 """What is: small frozen views of the API server's objects, and all of them together as `Observed`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Self
 
-from runwright.names import LABEL_ATTEMPT, TRAINER_CONTAINER
-from runwright.ports import Json, TrackedRun, TrackingServer
+from runwright.names import ANNOTATION_STOP, FETCH_CONTAINER, LABEL_ATTEMPT, TRAINER_CONTAINER
+from runwright.ports import Json, Metric, TrackedRun, TrackingServer
 
 NODE_LOSS_REASONS = frozenset(
     {
@@ -54,6 +54,11 @@ class JobView:
     reason: str
     message: str
     deleting: bool
+    suspended: bool = False
+    """A queue (Kueue) holds it back, or has taken its nodes away."""
+    doomed: bool = False
+    """A pod's end has met a rule of the podFailurePolicy: it can only fail. While suspended it does not even do that
+    (seen on a 1.36 server)."""
 
     @classmethod
     def of(cls, job: Json) -> Self:
@@ -75,7 +80,23 @@ class JobView:
             reason=final.get("reason", "") if final else "",
             message=final.get("message", "") if final else "",
             deleting="deletionTimestamp" in meta,
+            suspended=job.get("spec", {}).get("suspend", False),
+            doomed=_condition(job, "FailureTarget") is not None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SetupView:
+    """What the init container that fetches code and data says."""
+
+    exit_code: int | None
+    reason: str
+    message: str
+    """Its termination message."""
+    finished: datetime | None
+
+
+NO_SETUP = SetupView(None, "", "", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +124,16 @@ class PodView:
     exit_reason: str
     exit_message: str
     image_id: str
+    disrupted_at: datetime | None = None
+    """Since when it has had that condition."""
+    delete_by: datetime | None = None
+    """When its grace period is over; None while nobody has deleted it."""
+    unschedulable_since: datetime | None = None
+    scheduled: datetime | None = None
+    """When it got its node."""
+    stop_raised: bool = False
+    """Its stop file was raised."""
+    setup: SetupView = NO_SETUP
 
     @property
     def over(self) -> bool:
@@ -119,21 +150,15 @@ class PodView:
         """View a pod as the API server sent it."""
         meta, status = pod["metadata"], pod.get("status", {})
         labels = meta.get("labels", {})
-        containers = (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
-        trainer: Json = next((c for c in containers if c["name"] == TRAINER_CONTAINER), {})
+        trainer = _container(status, TRAINER_CONTAINER)
         state: Json = trainer.get("state", {})
         waiting: Json = state.get("waiting", {})
         ended: Json = state.get("terminated", {})
         begun = ended or state.get("running", {})
         disrupted = _condition(pod, "DisruptionTarget")
-        unscheduled = next(
-            (
-                c
-                for c in status.get("conditions") or ()
-                if c["type"] == "PodScheduled" and c["status"] == "False" and c.get("reason") == "Unschedulable"
-            ),
-            None,
-        )
+        placed: Json = next((c for c in status.get("conditions") or () if c["type"] == "PodScheduled"), {})
+        unscheduled = placed.get("status") == "False" and placed.get("reason") == "Unschedulable"
+        since = parse_time(placed.get("lastTransitionTime"))
         return cls(
             name=meta["name"],
             uid=meta["uid"],
@@ -145,7 +170,7 @@ class PodView:
             message=status.get("message", ""),
             deleting="deletionTimestamp" in meta,
             disrupted=(disrupted.get("message") or disrupted.get("reason", "")) if disrupted else "",
-            unschedulable=unscheduled.get("message", "") if unscheduled else "",
+            unschedulable=placed.get("message", "") if unscheduled else "",
             waiting_reason=waiting.get("reason", ""),
             waiting_message=waiting.get("message", ""),
             started=parse_time(begun.get("startedAt")),
@@ -154,7 +179,27 @@ class PodView:
             exit_reason=ended.get("reason", ""),
             exit_message=ended.get("message", ""),
             image_id=trainer.get("imageID", ""),
+            disrupted_at=parse_time(disrupted.get("lastTransitionTime")) if disrupted else None,
+            delete_by=parse_time(meta.get("deletionTimestamp")),
+            unschedulable_since=since if unscheduled else None,
+            scheduled=since if placed.get("status") == "True" else None,
+            stop_raised=ANNOTATION_STOP in (meta.get("annotations") or {}),
+            setup=_setup(_container(status, FETCH_CONTAINER)),
         )
+
+
+def _container(status: Json, name: str) -> Json:
+    containers = (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
+    return next((c for c in containers if c["name"] == name), {})
+
+
+def _setup(container: Json) -> SetupView:
+    ended: Json = container.get("state", {}).get("terminated", {})
+    if not ended:
+        return NO_SETUP
+    return SetupView(
+        ended.get("exitCode"), ended.get("reason", ""), ended.get("message", ""), parse_time(ended.get("finishedAt"))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +234,16 @@ class Observed:
     source_problem: Problem | None = None
     publish_in: float = 0.0
     """Seconds until metrics may be written to the status again; zero or less: now."""
+    recorded: TrackedRun | None = None
+    """A FINISHED MLflow run of this name and spec, where ``rerunPolicy`` asks for one."""
+    recorded_problem: str = ""
+    """Why the tracking server could not be asked for it."""
+    queue_message: str = ""
+    """What the queue says about the suspended Job."""
+    last_line: datetime | None = None
+    """When the first node printed its last log line, where inactivity is suspected; None: not known."""
+    curve: Sequence[Metric] = ()
+    """All points of the metric that early stopping watches, where there is news; else empty."""
 
     def pods_of(self, attempt: int) -> tuple[PodView, ...]:
         """Pods of one attempt, by node index."""

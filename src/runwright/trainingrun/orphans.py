@@ -48,6 +48,8 @@ def judge(tracked: TrackedRun, status: TrainingRunStatus, *, news: bool, busy: b
         return "reconcile" if news else "leave"
     if ended:
         return tracked.status
+    if own is None:  # it ended before the status knew of its MLflow run
+        return records.mlflow_state(status.phase, records.failure_reason(status))
     if not records.closed(status):
         return "reconcile"
     return "wait" if busy else records.mlflow_state(status.phase, records.failure_reason(status))

@@ -88,7 +88,34 @@ class CloseRun:
     """Metric whose whole history decides the best value; ``""`` for none."""
 
 
-Action = CreateRun | Create | LogParams | SetTags | Follow | ReadLogTail | UploadLogs | DeleteJob | CloseRun
+@dataclass(frozen=True, slots=True)
+class RaiseStop:
+    """Raise the stop file in these pods."""
+
+    pods: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRun:
+    """Delete the TrainingRun itself, whose time to live is over."""
+
+    uid: str
+
+
+Action = (
+    CreateRun
+    | Create
+    | LogParams
+    | SetTags
+    | Follow
+    | ReadLogTail
+    | UploadLogs
+    | DeleteJob
+    | RaiseStop
+    | DeleteRun
+    | CloseRun
+)
 
 # ---------------------------------------------------------------------------------------------------- verdicts
 
@@ -97,13 +124,18 @@ Action = CreateRun | Create | LogParams | SetTags | Follow | ReadLogTail | Uploa
 class Ended:
     """How an attempt ended."""
 
-    outcome: Literal["Succeeded", "Failure", "Disruption"]
+    outcome: Literal["Succeeded", "Failure", "Disruption", "Suspended", "Stopped"]
+    """Only failures and disruptions count against a budget."""
     reason: str
     message: str
     at: datetime
     pod: PodView | None = None
     """The first pod that failed, not those ended because of it."""
     exit_code: int | None = None
+    final: bool = False
+    """Another attempt would end the same way (another content than the checksum says)."""
+    tail: str = ""
+    """Last lines of its log, where the launcher told them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +161,9 @@ class Begun:
 class Live:
     """The attempt's Job exists; its pods tell whether it starts or runs."""
 
+    remark: Problem | None = None
+    """What is to be said of a run whose pods run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Restarting:
@@ -141,6 +176,64 @@ class Restarting:
 @dataclass(frozen=True, slots=True)
 class BackingOff:
     """Between two attempts: the clock or the old pods are not through yet."""
+
+    problem: Problem | None = None
+    """What keeps the old pods from going; None leaves what was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspending:
+    """The run is suspended from now on; its Job goes once the status says so."""
+
+    ended: Ended | None
+    """How its attempt ended, when one was there."""
+    next_at: datetime | None
+    """From when on another attempt may begin; None before the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The run is suspended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The run is not suspended any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preempted:
+    """A queue has taken the nodes of a running attempt away, and may give it others."""
+
+    ended: Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A queue holds the attempt's Job back."""
+
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The run is to end: goes into the status before anything is done about it."""
+
+    mode: Literal["Finish", "Cancel"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Somebody has trained this already."""
+
+    run: TrackedRun
+
+
+@dataclass(frozen=True, slots=True)
+class HandsOff:
+    """The run is another controller's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +252,24 @@ class Settled:
     """The run was over before; only its records are being brought up to date."""
 
 
-Verdict = Waiting | Marked | Begun | Live | Restarting | BackingOff | Finished | Settled
+Verdict = (
+    Waiting
+    | Marked
+    | Begun
+    | Live
+    | Queued
+    | Preempted
+    | Restarting
+    | BackingOff
+    | Suspending
+    | Paused
+    | Resumed
+    | Stopping
+    | Recorded
+    | Finished
+    | Settled
+    | HandsOff
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from runwright.ports import Cluster, Json, Key, Kind, OrphanVerdict, TrackedRun,
 from runwright.stored import parse
 from runwright.trainingrun import orphans, records
 from runwright.trainingrun.act import Hands, act
+from runwright.trainingrun.case import Case
 from runwright.trainingrun.decide import decide
 from runwright.trainingrun.memory import Memory
 from runwright.trainingrun.notes import notes
@@ -20,6 +21,7 @@ from runwright.trainingrun.observed import JobView
 from runwright.trainingrun.options import Options
 from runwright.trainingrun.plan import Create, Marked, Plan
 from runwright.trainingrun.status import Step, next_status
+from runwright.trainingrun.suspicions import judged
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +94,8 @@ class TrainingRunReconciler:
                 self._memory.published[uid] = now
             for note in notes(run.status, status):
                 await self._cluster.post_event(Kind.TRAINING_RUN, body, note)
+        if seen.curve and (point := judged(Case(run, run.status, seen, self._options, now))) is not None:
+            self._memory.judged[uid] = point
         if isinstance(plan.verdict, Marked):
             self._memory.fresh_marks.add(uid)
         if status.phase is not None and status.phase.terminal:

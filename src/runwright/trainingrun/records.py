@@ -12,6 +12,9 @@ from runwright.names import (
     API_VERSION,
     TAG_ATTEMPT,
     TAG_CLUSTER,
+    TAG_GIT_BRANCH,
+    TAG_GIT_COMMIT,
+    TAG_GIT_URL,
     TAG_NAME,
     TAG_NAMESPACE,
     TAG_SPEC_HASH,
@@ -67,6 +70,19 @@ def running_attempt(status: TrainingRunStatus) -> AttemptStatus | None:
     return last if last.number == status.attempt and last.end_time is None else None
 
 
+def running_from(status: TrainingRunStatus) -> datetime | None:
+    """Since when the current attempt has been running without a break; None while it does not run."""
+    record = running_attempt(status)
+    if record is None or record.suspend_time is not None:
+        return None
+    return record.resume_time or record.start_time
+
+
+def trained(status: TrainingRunStatus) -> bool:
+    """Whether any attempt ever ran."""
+    return status.start_time is not None
+
+
 def parameters(spec: TrainingRunSpec) -> Mapping[str, str]:
     """Parameters to log: the manifest's, verbatim, and the seed unless a parameter has its name."""
     seed = {"seed": str(spec.seed)} if spec.seed is not None else {}
@@ -74,8 +90,17 @@ def parameters(spec: TrainingRunSpec) -> Mapping[str, str]:
 
 
 def changing_tags(run: TrainingRun) -> Mapping[str, str]:
-    """Tags that may change during a run: the manifest's, and the number of the attempt."""
-    return {**run.spec.tracking.tags, TAG_ATTEMPT: str(max(run.status.attempt, 1))}
+    """Tags that may change during a run: the manifest's, the number of the attempt, and the commit once it is known."""
+    return {**run.spec.tracking.tags, TAG_ATTEMPT: str(max(run.status.attempt, 1)), **_git_tags(run)}
+
+
+def _git_tags(run: TrainingRun) -> Mapping[str, str]:
+    """MLflow's own tags of a commit; the user interface links them."""
+    git, found = run.spec.git, run.status.resolved
+    if git is None or found is None or not found.git_commit:
+        return {}
+    branch = {TAG_GIT_BRANCH: git.revision} if git.revision and git.revision != found.git_commit else {}
+    return {TAG_GIT_COMMIT: found.git_commit, TAG_GIT_URL: git.url, **branch}
 
 
 def experiment_name(run: TrainingRun, server: TrackingServer) -> str:
@@ -118,6 +143,7 @@ def resolved_manifest(run: TrainingRun) -> bytes:
     notes = {
         "uid": run.metadata.uid,
         "image digest": status.resolved.image_digest if status.resolved else None,
+        "git commit": status.resolved.git_commit if status.resolved else None,
         "spec hash": spec_hash(run.spec),
     }
     header = "".join(f"# {name}: {value}\n" for name, value in notes.items() if value)

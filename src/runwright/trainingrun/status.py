@@ -5,40 +5,43 @@ from datetime import datetime
 from typing import Any, Final
 
 from runwright.apis.v1alpha1 import Phase, TrainingRun, TrainingRunStatus
-from runwright.apis.v1alpha1.trainingrun_status import (
-    AttemptStatus,
-    FailureStatus,
-    Resolved,
-    TrackingStatus,
-)
-from runwright.conditions import MESSAGE_LIMIT, Says, merge
-from runwright.ports import TrackingServer
-from runwright.trainingrun import manifests, measures, records
+from runwright.apis.v1alpha1.trainingrun_status import Resolved, StopStatus, TrackingStatus
+from runwright.conditions import Says, merge
+from runwright.ports import TrackedRun, TrackingServer
+from runwright.trainingrun import attempts, manifests, measures, records
 from runwright.trainingrun.conditions import kstatus
 from runwright.trainingrun.environment import job_name
-from runwright.trainingrun.observed import Observed, PodView, Problem
+from runwright.trainingrun.observed import Observed, Problem
 from runwright.trainingrun.options import Options
 from runwright.trainingrun.plan import (
     BackingOff,
     Begun,
     Ended,
     Finished,
+    HandsOff,
     Live,
     Marked,
     Outcome,
+    Paused,
     Plan,
+    Preempted,
+    Queued,
+    Recorded,
     Restarting,
+    Resumed,
     Settled,
+    Stopping,
+    Suspending,
     Waiting,
 )
-from runwright.trainingrun.policies.deadlines import running_since
 from runwright.trainingrun.policies.waiting import INITIALIZING, why_waiting
 
-KEPT_ATTEMPTS: Final = 10
 URL_LIMIT: Final = 2048
 UNREACHABLE: Final = "ServerUnreachable"
-OUTCOMES: Final = {"Succeeded": "Succeeded", "Failure": "Failed", "Disruption": "Disrupted"}
 WAITING_FOR_RUN: Final = Problem("WaitingForTracking", "its MLflow run is being created")
+SUSPENDED: Final = Problem("Suspended", "spec.suspend is true")
+RECORDED: Final = Says("True", records.RUN_CLOSED, "the MLflow run of an earlier TrainingRun")
+RESUMED: Final = Problem("Resumed", "spec.suspend is not true any more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Step:
 def next_status(step: Step) -> TrainingRunStatus:
     """Compute the status that tells this pass."""
     old = step.run.status
+    if isinstance(step.plan.verdict, HandsOff):
+        return old
     if isinstance(step.plan.verdict, Settled):
         changed: dict[str, Any] = {}
         phase, running = old.phase or Phase.PENDING, None
@@ -63,7 +68,7 @@ def next_status(step: Step) -> TrainingRunStatus:
         changed, phase, running = _told(step)
     changed |= _measured(step, old.model_copy(update=changed), phase)
     conditions = dict(_running(phase, running))
-    tracking = _tracking(step, old.model_copy(update=changed))
+    tracking = RECORDED if isinstance(step.plan.verdict, Recorded) else _tracking(step, old.model_copy(update=changed))
     if tracking is not None:
         conditions["TrackingAvailable"] = tracking
     generation = step.run.metadata.generation
@@ -91,16 +96,40 @@ def _told(step: Step) -> Told:
             return {}, Phase.PENDING, WAITING_FOR_RUN
         case Begun(attempt):
             return _begun(step, attempt)
-        case Live():
-            return _live(step)
-        case BackingOff():
-            return {}, Phase.RESTARTING, None
+        case Live(remark):
+            return _live(step, remark)
+        case Queued(problem):
+            return {}, Phase.QUEUED, problem
+        case Preempted(ended):
+            return attempts.preempted(old, ended), Phase.QUEUED, Problem(ended.reason, ended.message)
+        case BackingOff(problem):
+            return {}, Phase.RESTARTING, problem
         case Restarting(ended, next_at):
             changed = _attempt_over(step, ended) | {"next_attempt_time": next_at}
             return changed, Phase.RESTARTING, Problem(ended.reason, f"attempt {old.attempt}: {ended.message}")
-        case Finished(result, reason, message, ended):
-            return _finished(step, Phase(result), Problem(reason, message), ended)
-        case Settled():
+        case _:
+            return _turned(step)
+
+
+def _turned(step: Step) -> Told:
+    """What a verdict changes that the user asked for, or that ends the run."""
+    old = step.run.status
+    match step.plan.verdict:
+        case Suspending(over, next_at):
+            changed = _attempt_over(step, over) if over is not None else {}
+            return changed | {"next_attempt_time": next_at}, Phase.SUSPENDED, SUSPENDED
+        case Paused():
+            return {}, Phase.SUSPENDED, None
+        case Resumed():
+            return {}, Phase.RESTARTING if old.attempt else Phase.PENDING, RESUMED
+        case Stopping(mode, reason, message):
+            stop = StopStatus(mode=mode, reason=reason, message=message or None, time=step.now)
+            return {"stop": stop}, old.phase or Phase.PENDING, None
+        case Recorded(run):
+            return _recorded(step, run)
+        case Finished(result, reason, message, over):
+            return _finished(step, Phase(result), Problem(reason, message), over)
+        case _:
             return {}, old.phase or Phase.PENDING, None
 
 
@@ -134,79 +163,55 @@ def run_url(server: TrackingServer, experiment_id: str, run_id: str) -> str:
     return f"{server.ui_url or server.uri}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
-def _live(step: Step) -> Told:
-    old = step.run.status
+def _live(step: Step, remark: Problem | None) -> Told:
+    old, run = step.run.status, step.run
     stuck = step.outcome.conflict or step.outcome.refused
     if stuck is not None:
         return {}, _not_running(old), stuck
     pods = step.seen.pods_of(old.attempt)
-    since = running_since(pods, step.run.spec.num_nodes)
-    if since is None and records.running_attempt(old) is None:
-        return {}, _not_running(old), why_waiting(pods, step.run.metadata.namespace, step.seen.server)
-    changed: dict[str, Any] = {}
-    if records.running_attempt(old) is None:
-        record = AttemptStatus(number=old.attempt, job=job_name(step.run, old.attempt), start_time=since)
-        changed["attempts"] = (*old.attempts, record)[-KEPT_ATTEMPTS:]
-        changed["start_time"] = old.start_time or since
-        changed |= _digest(old, pods)
-    nodes = step.run.spec.num_nodes
-    return changed, Phase.RUNNING, Problem("PodsReady", f"{nodes} of {nodes} nodes run" if nodes > 1 else "")
-
-
-def _digest(old: TrainingRunStatus, pods: tuple[PodView, ...]) -> dict[str, Any]:
-    found = next((p.image_id for p in pods if p.image_id), "")
-    if not found or old.resolved is None or old.resolved.image_digest:
-        return {}
-    return {"resolved": old.resolved.model_copy(update={"image_digest": found})}
+    changed = attempts.begun(run.spec, old, job_name(run, old.attempt), pods)
+    if changed is None:
+        record = records.running_attempt(old)
+        if record is not None and record.suspend_time is not None:
+            pods = attempts.newer(pods, record.suspend_time)
+        phase = Phase.RESTARTING if record is not None else _not_running(old)
+        return {}, phase, why_waiting(pods, run.metadata.namespace, step.seen.server)
+    nodes = run.spec.num_nodes
+    return changed, Phase.RUNNING, remark or Problem("PodsReady", f"{nodes} of {nodes} nodes run" if nodes > 1 else "")
 
 
 def _attempt_over(step: Step, ended: Ended) -> dict[str, Any]:
-    """Count the attempt and write its story."""
-    old = step.run.status
-    pods = step.seen.pods_of(old.attempt)
-    record = records.running_attempt(old)
-    since = record.start_time if record else running_since(pods, step.run.spec.num_nodes)
-    ran = max(0, int((ended.at - since).total_seconds())) if since else 0
-    story = AttemptStatus(
-        number=old.attempt,
-        job=job_name(step.run, old.attempt),
-        start_time=since,
-        end_time=ended.at,
-        running_seconds=ran,
-        outcome=OUTCOMES[ended.outcome],
-        reason=ended.reason[:256],
-        exit_code=ended.exit_code,
-        pod=ended.pod.name if ended.pod else None,
-        node=(ended.pod.node or None) if ended.pod else None,
-        counts_as=None if ended.outcome == "Succeeded" else ended.outcome,
-    )
-    before = tuple(a for a in old.attempts if a.number != old.attempt)
-    changed: dict[str, Any] = {
-        "attempts": (*before, story)[-KEPT_ATTEMPTS:],
-        "running_seconds": old.running_seconds + ran,
-        "start_time": old.start_time or since,
-        **_digest(old, pods),
-    }
-    if ended.outcome == "Succeeded":
-        return changed | {"failure": None}
-    counter = "failures" if ended.outcome == "Failure" else "disruptions"
-    changed[counter] = getattr(old, counter) + 1
-    changed["failure"] = FailureStatus(
-        reason=ended.reason[:256],
-        message=ended.message[:MESSAGE_LIMIT],
-        exit_code=ended.exit_code,
-        pod=story.pod,
-        node=story.node,
-        log_tail=step.outcome.log_tail or None,
-    )
-    return changed
+    run, status = step.run, step.run.status
+    tail = step.outcome.log_tail or (ended.tail if step.options.log_tail else "")
+    pods = step.seen.pods_of(status.attempt)
+    return attempts.over(run.spec, status, job_name(run, status.attempt), pods, ended, tail)
 
 
 def _finished(step: Step, phase: Phase, why: Problem, ended: Ended | None) -> Told:
     changed = _attempt_over(step, ended) if ended is not None else {}
     at = ended.at if ended is not None else step.now
     changed |= {"completion_time": step.run.status.completion_time or at, "next_attempt_time": None}
+    if phase is Phase.SUCCEEDED:
+        changed["failure"] = None
     return changed, phase, why
+
+
+def _recorded(step: Step, run: TrackedRun) -> Told:
+    """The run of an earlier TrainingRun is this one's, too."""
+    server = step.seen.server
+    assert server is not None  # noqa: S101  # it was asked for the run; narrows the type
+    changed: dict[str, Any] = {
+        "tracking": TrackingStatus(
+            experiment_id=run.experiment_id,
+            experiment=records.experiment_name(step.run, server),
+            run_id=run.run_id,
+            url=run_url(server, run.experiment_id, run.run_id)[:URL_LIMIT],
+        ),
+        "resolved": Resolved(image=step.run.spec.image, spec_hash=manifests.spec_hash(step.run.spec)),
+        "completion_time": step.now,
+    }
+    why = f"MLflow run {run.run_id} has trained this already (rerunPolicy: IfNotRecorded)"
+    return changed, Phase.SUCCEEDED, Problem("AlreadyRecorded", why)
 
 
 def _running(phase: Phase, why: Problem | None) -> dict[str, Says | None]:
@@ -218,6 +223,10 @@ def _running(phase: Phase, why: Problem | None) -> dict[str, Says | None]:
         says["Running"] = Says("True", why.reason, why.message)
     else:
         says["Running"] = Says("False", why.reason, why.message)
+    if phase is Phase.SUSPENDED:
+        says["Suspended"] = Says("True", why.reason, why.message)
+    elif why is RESUMED:
+        says["Suspended"] = Says("False", why.reason, why.message)
     if phase is Phase.SUCCEEDED:
         says["Complete"] = Says("True", why.reason, why.message)
     elif phase.terminal:
@@ -258,17 +267,21 @@ def _tracking(step: Step, status: TrainingRunStatus) -> Says | None:
 def _measured(step: Step, status: TrainingRunStatus, phase: Phase) -> dict[str, Any]:
     """Metrics, objective and progress, when they are due."""
     tracked = step.outcome.run or step.seen.tracked
+    if isinstance(step.plan.verdict, Recorded):
+        tracked = step.plan.verdict.run
     if tracked is None:
         return {"progress": _whole(status)} if phase is Phase.SUCCEEDED else {}
     if step.seen.publish_in > 0 and not phase.terminal and phase is step.run.status.phase:
         return {}
-    record = records.running_attempt(status)
     ran = status.running_seconds
-    if record is not None and record.start_time is not None:
-        ran += int((step.now - record.start_time).total_seconds())
+    if (since := records.running_from(status)) is not None:
+        ran += int((step.now - since).total_seconds())
     changed = measures.measured(step.run.spec, status, tracked.metrics, ran, step.outcome.best)
     if phase is Phase.SUCCEEDED:
         changed["progress"] = _whole(status.model_copy(update=changed))
+    elif phase.terminal:
+        told = changed.get("progress") or status.progress
+        changed["progress"] = told.model_copy(update={"estimated_remaining_seconds": None}) if told else None
     elif changed["metrics"] == status.metrics and step.outcome.best is None:
         return {}  # only the clock moved, and with it the remaining time
     return changed

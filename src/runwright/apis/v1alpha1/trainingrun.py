@@ -41,7 +41,7 @@ from runwright.apis.v1alpha1.trainingrun_rules import (
     Retry,
     Stop,
 )
-from runwright.apis.v1alpha1.trainingrun_source import Dataset, SourceSpec
+from runwright.apis.v1alpha1.trainingrun_source import Dataset, GitSource, SourceSpec
 from runwright.apis.v1alpha1.trainingrun_status import TrainingRunStatus
 
 MANAGER = "runwright.dev/operator"
@@ -304,6 +304,11 @@ class TrainingRunSpec(ApiModel):
         | None
     ) = None
     """Who carries the run out; default runwright.dev/operator. With another value this operator leaves it alone."""
+
+    @property
+    def git(self) -> GitSource | None:
+        """Repository that the code comes from."""
+        return self.source.git if self.source is not None else None
 
     @property
     def early_stopping_metric(self) -> tuple[str, Direction] | None:

@@ -45,7 +45,7 @@ class EarlyStopping(ApiModel):
     min_steps: Annotated[int, Field(ge=0, le=SAFE_MAX)] = 0
     """Stop at no step below this one; default 0."""
     timeout_seconds: Annotated[int, Field(ge=0, le=86400)] = 600
-    """Seconds that the code gets to end by itself once $RUNWRIGHT_STOP_FILE exists; default 600."""
+    """Seconds that the code gets to end by itself once $RUNWRIGHT_STOP_FILE has content; default 600."""
 
 
 class Inactivity(ApiModel):
@@ -93,7 +93,7 @@ class Stop(ApiModel):
     reason: Annotated[str, Field(max_length=1024)] | None = None
     """Why, for people."""
     timeout_seconds: Annotated[int, Field(ge=0, le=86400)] = 600
-    """With Finish: seconds that the code gets once $RUNWRIGHT_STOP_FILE exists, before SIGTERM; default 600."""
+    """With Finish: seconds that the code gets once $RUNWRIGHT_STOP_FILE has content, before SIGTERM; default 600."""
 
 
 class Checkpoint(ApiModel):

@@ -93,14 +93,6 @@ class DatasetCache(ApiModel):
 class Dataset(ApiModel):
     """Data that is fetched from an S3 object store before the training starts."""
 
-    model_config = object_rules(
-        Rule(
-            "!has(self.sha256) || !self.uri.endsWith('/')",
-            "sha256 is that of one object: name it in uri, or remove sha256",
-            ".sha256",
-        ),
-    )
-
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL)]
     """Name, unique within the run; MLflow shows the data set by it."""
     uri: Annotated[
@@ -114,7 +106,7 @@ class Dataset(ApiModel):
     credentials_secret_ref: CredentialsSecretRef | None = None
     """Secret with accessKey and secretKey; default: anonymous."""
     sha256: Annotated[str, Field(min_length=64, max_length=64, pattern="^[0-9a-f]+$")] | None = None
-    """SHA-256 of the object in hex; another content ends the run as DatasetMismatch."""
+    """SHA-256 of the object in hex, or of the listing of a prefix; another content ends the run as DatasetMismatch."""
     mount_path: MountPath | None = None
     """Where the data lies in the training container, read-only; default: /data/<name>."""
     cache: DatasetCache | None = None

@@ -1,4 +1,4 @@
-"""``podsTTLSecondsAfterFinished``: Jobs and pods of a finished run go, the TrainingRun and its MLflow run stay."""
+"""What goes when a run is over: Jobs and pods (``podsTTLSecondsAfterFinished``), and on request the run itself."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -16,3 +16,10 @@ def expired(jobs: Iterable[JobView], ttl: int, now: datetime) -> tuple[tuple[Job
     over = tuple(job for job, left in due.items() if left <= 0)
     rest = [left for left in due.values() if left > 0]
     return over, min(rest, default=None)
+
+
+def life_left(ttl: int | None, completed: datetime | None, now: datetime) -> float | None:
+    """Seconds that the TrainingRun itself has left (``ttlSecondsAfterFinished``); None: it stays."""
+    if ttl is None or completed is None:
+        return None
+    return ttl - (now - completed).total_seconds()
