@@ -5,6 +5,8 @@ import json
 import sys
 from pathlib import Path
 
+import uvloop
+
 from runwright.helm.process import Helm
 from runwright.helm.releases import HelmReleases
 from runwright.kube.client import Client
@@ -22,4 +24,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the operator does
+        runner.run(main())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runwright.errors import ClusterUnavailableError, RefusedError
+from runwright.errors import ClusterUnavailableError
 from runwright.helm.process import Helm
 from runwright.ports import WantedRelease
 from tests.charts import helm
@@ -62,19 +62,6 @@ async def test_an_action_that_takes_too_long_is_ended(world: World, connect: Con
     assert helms() == []
 
 
-async def test_helm_that_does_not_end_on_sigterm_is_killed(tmp_path: Path) -> None:
-    stubborn = tmp_path / "helm"
-    stubborn.write_text("#!/bin/sh\ntrap '' TERM\necho started > \"$1\"\nwhile :; do sleep 60; done\n")
-    stubborn.chmod(0o755)
-    program = Helm(str(stubborn), grace_seconds=0.2)
-    running = asyncio.create_task(program.run(str(tmp_path / "started")))
-    await until((tmp_path / "started").exists, "it runs")
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert not processes_of(stubborn)
-
-
 async def test_no_helm_survives_the_operator(world: World, proxy: ApiProxy, tmp_path: Path) -> None:
     stuck = proxy.rule(Rule(method="PATCH", path=STUCK, before=black_hole))
     wanted = world.wanted()
@@ -88,11 +75,6 @@ async def test_no_helm_survives_the_operator(world: World, proxy: ApiProxy, tmp_
         operator.wait()
     await until(lambda: not processes_of(Path(helm.binary())) & set(children), "helm ended with it")
     assert [record.state for record in world.records()] == ["failed"]
-
-
-async def test_a_helm_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match=r"cannot run .*/absent: No such file or directory; RUNWRIGHT_HELM"):
-        await Helm(str(tmp_path / "absent")).run("version")
 
 
 async def test_helm_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
