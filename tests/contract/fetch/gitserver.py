@@ -147,13 +147,18 @@ class HttpsGit:
         self._server.root = root
         self._server.private = private
         self._server.trouble = self.trouble = Trouble()
-        self._server.requests = self.requests = []
+        self._server.requests = []
         self._server.waiting = self.waiting = threading.Event()
         self._server.sent = []
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(authority.cert("git-server"), authority.key("git-server"))
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    @property
+    def requests(self) -> list[tuple[str, str | None]]:
+        """Path and Authorization of every request."""
+        return self._server.requests
 
     @property
     def sent(self) -> int:

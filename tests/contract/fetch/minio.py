@@ -48,7 +48,7 @@ class Minio:
 
     @property
     def client(self) -> "S3Client":
-        return boto3.client(
+        client: S3Client = boto3.client(
             "s3",
             endpoint_url=self.endpoint,
             region_name="us-east-1",
@@ -57,6 +57,7 @@ class Minio:
             verify=self.verify,
             config=Config(s3={"addressing_style": "path"}),
         )
+        return client
 
     def bucket(self, objects: Mapping[str, bytes] | None = None) -> str:
         """Make a bucket with these objects; returns its name."""
@@ -75,7 +76,13 @@ class Minio:
 
     def __enter__(self) -> Self:
         program = golang.find_or_ensure("minio")
-        command = [program, "server", str(self._directory / "data"), "--address", f"127.0.0.1:{self.port}"]
+        command: list[str | Path] = [
+            program,
+            "server",
+            str(self._directory / "data"),
+            "--address",
+            f"127.0.0.1:{self.port}",
+        ]
         with (self._directory / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [*command, "--certs-dir", str(self._certificates)],

@@ -30,7 +30,7 @@ def carry_out(job: FetchJob, report: Report, redactor: Redactor, private: Path) 
         def resolved(commit: str) -> None:
             report.commit = commit
             if result is not None:
-                save(report, result)
+                save(report, redactor, result)
 
         report.git = fetch_git(wanted, Path(job.workspace), setting, resolved)
     if not job.datasets:

@@ -109,7 +109,9 @@ def move_into(source: Path, target: Path) -> None:
     Raises:
         FetchError: A folder of one is a file of the other.
     """
-    for entry in sorted(os.scandir(source), key=lambda one: one.name):
+    with os.scandir(source) as entries:
+        ordered = sorted(entries, key=lambda one: one.name)
+    for entry in ordered:
         there = target / entry.name
         if entry.is_dir(follow_symlinks=False) and there.is_dir() and not there.is_symlink():
             move_into(Path(entry.path), there)

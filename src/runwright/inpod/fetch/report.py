@@ -56,8 +56,8 @@ class Report:
     error: FetchError | None = None
     seconds: float = 0.0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON; see docs/adr/0008-fetch.md for the fields."""
+    def to_dict(self, redactor: Redactor) -> dict[str, Any]:
+        """Return plain JSON without secrets; see docs/adr/0008-fetch.md for the fields."""
         found: dict[str, Any] = {"version": VERSION, "seconds": round(self.seconds, 1)}
         if self.commit:
             found["git"] = {"commit": self.commit}
@@ -86,8 +86,8 @@ class Report:
             reason = self.error.reason
             found["error"] = {
                 "reason": reason.label,
-                "field": self.error.field,
-                "message": str(self.error),
+                "field": redactor.clean(self.error.field),
+                "message": redactor.clean(str(self.error)),
                 "retryable": reason.retryable,
                 "exitCode": reason.exit_code,
             }
@@ -104,7 +104,7 @@ def message(report: Report, redactor: Redactor, limit: int = MESSAGE_MAX_BYTES) 
     First the error's text is cut, then the datasets lose everything but name and digest, then the last datasets go
     (``datasetsOmitted`` counts them).
     """
-    content: dict[str, Any] = json.loads(redactor.clean(json.dumps(report.to_dict())))
+    content = report.to_dict(redactor)
     if "error" in content:
         content["error"]["message"] = _cut(content["error"]["message"], 1024)
         content["error"]["field"] = _cut(content["error"]["field"], 256)
@@ -133,15 +133,15 @@ def write(report: Report, redactor: Redactor, termination: Path, result: Path | 
     except OSError as error:
         log.info("result: %s (%s can't be written: %s)", text, termination, error.strerror)
     if result is not None:
-        save(report, result)
+        save(report, redactor, result)
 
 
-def save(report: Report, result: Path) -> None:
+def save(report: Report, redactor: Redactor, result: Path) -> None:
     """Write the whole result to a file, by rename."""
     half = result.with_name(f".{result.name}.part")
     try:
         result.parent.mkdir(parents=True, exist_ok=True)
-        half.write_text(_encode(report.to_dict()), encoding="ascii")
+        half.write_text(_encode(report.to_dict(redactor)), encoding="ascii")
         half.replace(result)
     except OSError as error:
         log.info("the result can't be written to %s: %s", result, error.strerror)

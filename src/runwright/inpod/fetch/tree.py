@@ -152,7 +152,9 @@ def walk(root: Path) -> Sequence[str]:
     pending = [""]
     while pending:
         folder = pending.pop()
-        for entry in os.scandir(root / folder):
+        with os.scandir(root / folder) as entries:
+            there = list(entries)
+        for entry in there:
             relative = f"{folder}{entry.name}"
             mode = entry.stat(follow_symlinks=False).st_mode
             if stat.S_ISDIR(mode):
