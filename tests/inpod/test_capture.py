@@ -232,6 +232,8 @@ def test_the_commit_of_a_clone_without_git_s_help(tmp_path: Path) -> None:
     head = commit(origin)
     subprocess.run(["git", "clone", "-q", str(origin), str(clone)], check=True)
     assert git(str(clone)) == {"commit": head, "branch": "main", "origin": str(origin)}
+    (clone / "sub" / "folder").mkdir(parents=True)
+    assert git(str(clone / "sub" / "folder")) == git(str(clone))
     subprocess.run(["git", "-C", str(clone), "pack-refs", "--all"], check=True)
     assert git(str(clone)) == {"commit": head, "branch": "main", "origin": str(origin)}
     url = "https://me:hush@host/team/x.git"

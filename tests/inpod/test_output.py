@@ -208,7 +208,7 @@ def test_a_full_disk_costs_only_what_is_written_to_it(tracked: Pod, server: Arti
 def test_a_stalled_reader_holds_up_the_script_but_not_the_end(tracked: Pod, server: ArtifactServer) -> None:
     """Nobody reads stdout: the pipes fill, the script waits as it would without us, and SIGTERM still works."""
     script = "trap 'exit 0' TERM; (seq 10000000) & while :; do sleep 0.05; done"
-    launched = tracked.start("sh", "-c", script, env={"RUNWRIGHT_GRACE_SECONDS": "8"})
+    launched = tracked.start("sh", "-c", script, env={"RUNWRIGHT_GRACE_SECONDS": "4"})
     until(lambda: _full(launched.process.stdout), "the launcher to wait for its reader")
     launched.send(signal.SIGTERM)
     assert launched.process.wait(60) == 143

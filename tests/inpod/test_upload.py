@@ -114,7 +114,7 @@ def test_a_server_that_never_answers(tracked: Pod, server: ArtifactServer) -> No
 
 def test_a_server_that_hangs_leaves_room_in_the_grace_period(tracked: Pod, server: ArtifactServer) -> None:
     server.answers = [0] * 10
-    launched = tracked.start("sh", "-c", "echo ready; exec sleep 1000", env={"RUNWRIGHT_GRACE_SECONDS": "6"})
+    launched = tracked.start("sh", "-c", "echo ready; exec sleep 1000", env={"RUNWRIGHT_GRACE_SECONDS": "3"})
     launched.wait_for(b"ready")
     launched.send(15)
     assert launched.end() == 143

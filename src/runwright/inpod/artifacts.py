@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 CONNECT_SECONDS = 3.0
+TRY_SECONDS = 60.0
+"""A try that has lasted so long is given up for another."""
 FIRST_PAUSE_SECONDS = 0.3
 LONGEST_PAUSE_SECONDS = 5.0
 OK = 2
@@ -99,6 +101,7 @@ class Artifacts:
             raise ArtifactsError(f"MLFLOW_TRACKING_URI is no URL: {error}") from None
         if base.scheme not in ("http", "https") or not host:
             raise ArtifactsError("MLFLOW_TRACKING_URI does not begin with http:// or https://")
+        give_up_at = min(give_up_at, time.monotonic() + TRY_SECONDS)
         left = give_up_at - time.monotonic()
         if left <= 0:
             raise ArtifactsError("no time was left")

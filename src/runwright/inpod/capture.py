@@ -4,7 +4,7 @@ A process of its own at idle priority, beside the script; what it cannot find ou
 """
 
 # standard library of any image; it runs nvidia-smi and the script's own Python
-# ruff: noqa: PLC0415, PTH100, PTH109, PTH113, PTH118, PTH119, PTH123
+# ruff: noqa: PLC0415, PTH100, PTH109, PTH110, PTH113, PTH118, PTH119, PTH120, PTH123
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def environment_record(command: Sequence[str], env: Mapping[str, str]) -> dict[s
         },
         "memory": {"total": total_memory(), "limit": memory_limit()},
         "gpu": gpus(env),
-        "git": git(env.get("RUNWRIGHT_WORKSPACE", os.getcwd())),
+        "git": git(os.getcwd()),
         "variables": variables(env),
         "otherVariables": sorted(set(env) - set(variables(env))),
     }
@@ -202,10 +202,14 @@ def gpus(env: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def git(workspace: str) -> dict[str, str] | None:
-    """Commit, branch and origin of a clone, read from its files: the image may have no git."""
+    """Commit, branch and origin of the clone around a folder, read from its files: the image may have no git."""
     import re
 
+    workspace = os.path.abspath(workspace)
     folder = os.path.join(workspace, ".git")
+    while not os.path.exists(folder) and workspace != "/":
+        workspace = os.path.dirname(workspace)
+        folder = os.path.join(workspace, ".git")
     try:
         if os.path.isfile(folder):  # a worktree or submodule
             folder = os.path.join(workspace, read(folder).partition("gitdir:")[2].strip())

@@ -283,7 +283,7 @@ class Launcher:
         if terminated and not done:
             how += f"; it was stopped by SIGTERM, so the exit code is {TERMINATED}"
             code = TERMINATED
-        if code or terminated:
+        if code or terminated or kills > 0:
             self.say(how)
         return code
 
