@@ -76,6 +76,7 @@ class Lease:
         key: Namespace and name of the Lease.
         identity: Who we are, unique per process start.
         timing: Seconds of duration, renewal and retry.
+        owner: ownerReference of a Lease that is made: it goes with its owner.
         clock: Monotonic seconds.
         beat: Called after each renewal: proof of progress.
     """
@@ -87,6 +88,7 @@ class Lease:
         identity: str,
         timing: Timing = Timing(),
         *,
+        owner: Json | None = None,
         clock: Callable[[], float] = time.monotonic,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
@@ -94,6 +96,7 @@ class Lease:
         self._key = key
         self._identity = identity
         self._timing = timing
+        self._owners = [owner] if owner else []
         self._clock = clock
         self._beat = beat
         self._lease: dict[str, Any] | None = None
@@ -222,7 +225,11 @@ class Lease:
         body = {
             "apiVersion": Kind.LEASE.api_version,
             "kind": Kind.LEASE.kind,
-            "metadata": {"name": self._key.name, "namespace": self._key.namespace},
+            "metadata": {
+                "name": self._key.name,
+                "namespace": self._key.namespace,
+                "ownerReferences": self._owners,
+            },
             "spec": {
                 "holderIdentity": self._identity,
                 "leaseDurationSeconds": int(self._timing.duration),

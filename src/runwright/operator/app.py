@@ -19,7 +19,7 @@ from runwright.operator import logs
 from runwright.operator import settings as settings_module
 from runwright.operator.handlers import build_registry, build_settings
 from runwright.operator.metrics import Metrics
-from runwright.operator.preflight import preflight
+from runwright.operator.preflight import own_account, preflight
 from runwright.operator.probes import ProbeServer
 from runwright.operator.settings import Settings
 from runwright.operator.wiring import Parts
@@ -94,7 +94,8 @@ class Operator:
             uid = await self._unless_stopped(preflight(client, self._settings))
             if uid is None:
                 return
-            parts = Parts(client, self._settings, self._metrics, uid)
+            account = await own_account(client, self._settings.lease_namespace)
+            parts = Parts(client, self._settings, self._metrics, uid, account)
             probes.health = parts.health
             stack.push_async_callback(parts.trackers.aclose)
             stack.callback(parts.helm.close)

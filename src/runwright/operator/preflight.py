@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from runwright.errors import ConfigurationError, RefusedError, TransientError
+from runwright.errors import ConfigurationError, RefusedError, RunwrightError, TransientError
 from runwright.kube.client import Client, item
 from runwright.names import API_VERSION
 from runwright.operator import default_stack
@@ -23,7 +23,7 @@ from runwright.operator.rights import (
     Right,
 )
 from runwright.operator.settings import Settings
-from runwright.ports import Key, Kind
+from runwright.ports import Json, Key, Kind
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +179,23 @@ async def _allowed(client: Client, right: Right, namespace: str, verb: str) -> b
     return bool(answer.get("status", {}).get("allowed"))
 
 
+async def own_account(client: Client, namespace: str) -> Json | None:
+    """Return the ownerReference to the ServiceAccount that the operator acts as, if it is one of `namespace`.
+
+    What the operator makes for itself (its Lease) goes with that account when the release is uninstalled.
+    """
+    user = await _who(client)
+    prefix, _, name = str(user.get("username", "")).rpartition(":")
+    if prefix != f"system:serviceaccount:{namespace}" or not user.get("uid"):
+        return None
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "name": name, "uid": user["uid"]}
+
+
 async def _user(client: Client) -> str:
+    return str((await _who(client)).get("username", "The operator's user"))
+
+
+async def _who(client: Client) -> Json:
     try:
         answer = await client.json(
             "create",
@@ -187,9 +203,9 @@ async def _user(client: Client) -> str:
             resource="selfsubjectreviews",
             body={"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
         )
-    except RefusedError:
-        return "The operator's user"
-    return str(answer.get("status", {}).get("userInfo", {}).get("username", "The operator's user"))
+    except RunwrightError:
+        return {}
+    return answer.get("status", {}).get("userInfo") or {}
 
 
 async def _cluster_uid(client: Client) -> str:

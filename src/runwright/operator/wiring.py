@@ -23,7 +23,7 @@ from runwright.operator.pulse import Beat
 from runwright.operator.queue import WorkQueue
 from runwright.operator.settings import Settings
 from runwright.operator.streams import Streams
-from runwright.ports import Key, Kind
+from runwright.ports import Json, Key, Kind
 from runwright.servers import servers_of
 from runwright.tracking.registry import TrackerRegistry
 from runwright.trackingstack.options import Options as StackOptions
@@ -49,9 +49,12 @@ class Parts:
         settings: What the administrator decided.
         metrics: Where everything is counted.
         cluster_uid: uid of the kube-system namespace.
+        account: ownerReference to the operator's ServiceAccount.
     """
 
-    def __init__(self, client: Client, settings: Settings, metrics: Metrics, cluster_uid: str) -> None:
+    def __init__(
+        self, client: Client, settings: Settings, metrics: Metrics, cluster_uid: str, account: Json | None = None
+    ) -> None:
         now = time.monotonic()
         self.streams = Streams(WATCHED, settings.watch_namespaces, metrics.requested)
         lease_beat, resync_beat = Beat(LEASE_SILENT_SECONDS, now), Beat(RESYNC_SILENT_SECONDS, now)
@@ -59,6 +62,7 @@ class Parts:
             client,
             Key(settings.lease_namespace, LEASE_NAME),
             settings.pod_name,
+            owner=account,
             beat=lambda: lease_beat.beat(time.monotonic()),
         )
         cache = Cache()

@@ -22,7 +22,17 @@ def test_starts_works_and_releases_the_lease_on_sigterm(
 ) -> None:
     operator = make_operator().start().wait_ready()
     lease = LEASE.format(namespace)
-    assert installed.admin.request("GET", lease)["spec"]["holderIdentity"] == f"operator-{operator.port}"
+    held = installed.admin.request("GET", lease)
+    assert held["spec"]["holderIdentity"] == f"operator-{operator.port}"
+    account = installed.admin.request("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/{release(namespace)}")
+    assert held["metadata"]["ownerReferences"] == [
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "name": release(namespace),
+            "uid": account["metadata"]["uid"],
+        }
+    ]
     assert operator.probe("healthz") == (200, {"status": "ok", "problems": {}})
     installed.new_run(namespace, "hello")
     operator.wait_for(lambda: installed.jobs(namespace), "the Job")
