@@ -96,6 +96,11 @@ def upgrade_operator(kubectl: Kubectl, *args: str) -> None:
     rolled_out(kubectl, OPERATOR_NAMESPACE, "deployment/runwright")
 
 
+def stack_namespaces(*names: str) -> tuple[str, str]:
+    """Arguments that let the operator keep stacks in these namespaces, too, for `upgrade_operator`."""
+    return "--set", f"stackNamespaces={{{','.join((TRACKING_NAMESPACE, *names))}}}"
+
+
 def install_operator(kubectl: Kubectl) -> None:
     """The operator with its CRDs, and the TrackingStack that runs use by default."""
     kubectl.apply(restricted_namespace(OPERATOR_NAMESPACE))

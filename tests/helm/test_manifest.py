@@ -2,7 +2,7 @@
 
 import pytest
 
-from runwright.helm.manifest import lasting, objects, title
+from runwright.helm.manifest import lasting, objects, owned_by_helm, title
 from runwright.helm.process import environment
 from runwright.ports import Key
 
@@ -79,3 +79,34 @@ def test_a_users_own_helm_settings_do_not_count(tmp_path_factory: pytest.TempPat
     outside = environment(inherited, "/etc/a:/etc/b", home)
     assert outside["KUBECONFIG"] == "/etc/a:/etc/b"
     assert outside["HOME"] == "/home/user"
+
+
+def entry(manager: str, fields: dict[str, object], operation: str = "Update", **more: str) -> dict[str, object]:
+    return {"manager": manager, "operation": operation, "apiVersion": "v1", "fieldsV1": fields, **more}
+
+
+def test_fields_of_people_become_helms_and_those_of_kubernetes_stay() -> None:
+    ports = {'k:{"port":1}': {"f:name": {}}, 'k:{"port":2}': {".": {}}}
+    status = entry("kube-controller-manager", {"f:status": {}}, subresource="status")
+    scale = entry("somebody", {"f:spec": {"f:replicas": {}}}, subresource="scale")
+    managed = [
+        entry("helm", {"f:spec": {"f:ports": {'k:{"port":1}': {"f:name": {}}}}}, "Apply"),
+        entry("kubectl-edit", {"f:spec": {"f:ports": {'k:{"port":2}': {".": {}}}}}),
+        status,
+        scale,
+    ]
+    assert owned_by_helm(managed) == [
+        status,
+        scale,
+        {
+            **entry(
+                "helm", {"f:spec": {"f:ports": {'k:{"port":1}': {"f:name": {}}, 'k:{"port":2}': {".": {}}}}}, "Apply"
+            ),
+            "fieldsType": "FieldsV1",
+        },
+    ]
+
+
+def test_nothing_is_taken_over_where_nobody_else_owns_anything() -> None:
+    assert owned_by_helm([entry("helm", {"f:spec": {}}, "Apply")]) is None
+    assert owned_by_helm([]) is None

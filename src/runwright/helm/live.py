@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Final, TypeVar
 
 from runwright.errors import ConflictError, RefusedError
-from runwright.helm.manifest import FIELD_MANAGER, lasting, title
+from runwright.helm.manifest import FIELD_MANAGER, lasting, owned_by_helm, title
 from runwright.kube.client import Client
 from runwright.kube.discovery import Discovery
 from runwright.ports import Json
@@ -42,6 +42,31 @@ class Live:
         answers = await self._each(wanted, is_foreign)
         return tuple(title(obj) for obj, foreign in zip(wanted, answers, strict=True) if foreign)
 
+    async def free(self, wanted: Sequence[Json]) -> Sequence[str]:
+        """Make helm the owner of every field of objects whose correction the API server refuses as invalid.
+
+        An edit of a list's key adds an element beside helm's own: both together may be invalid (two ports of one
+        name), and helm may not take away what is not its own. kubectl moves fields to server-side apply the same way
+        (client-go, util/csaupgrade).
+
+        Returns:
+            The names of the objects that were changed.
+        """
+
+        async def one(obj: Json) -> bool:
+            live = await self._get(obj)
+            if live is None or (fields := owned_by_helm(live["metadata"].get("managedFields") or ())) is None:
+                return False
+            path, plural = await self._path(obj)
+            if not await self._is_refused(obj):
+                return False
+            fence = {"resourceVersion": live["metadata"]["resourceVersion"], "managedFields": fields}
+            await self._client.json("patch", path, resource=plural, body={"metadata": fence})
+            return True
+
+        answers = await self._each(wanted, one)
+        return tuple(title(obj) for obj, freed in zip(wanted, answers, strict=True) if freed)
+
     async def _each(self, wanted: Sequence[Json], ask: Callable[[Json], Awaitable[T]]) -> Sequence[T]:
         async def one(obj: Json) -> T:
             async with self._slots:
@@ -50,9 +75,10 @@ class Live:
         tasks = [asyncio.ensure_future(one(obj)) for obj in wanted]
         try:
             return await asyncio.gather(*tasks)
-        finally:
+        finally:  # after a failure of one, the others' connections are let go of before anything else happens
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _path(self, obj: Json) -> tuple[str, str]:
         found = await self._discovery.resource(obj["apiVersion"], obj["kind"])
@@ -71,14 +97,22 @@ class Live:
         live = await self._get(obj)
         if live is None:
             return True
+        try:
+            applied = await self._dry_run(obj)
+        except ConflictError:  # it was changed or deleted at this moment
+            return True
+        return applied is None or lasting(applied) != lasting(live)
+
+    async def _is_refused(self, obj: Json) -> bool:
+        return await self._dry_run(obj) is None
+
+    async def _dry_run(self, obj: Json) -> Json | None:
+        """What helm would make of the object; None when the API server refuses that as invalid."""
         path, plural = await self._path(obj)
         query = {"fieldManager": FIELD_MANAGER, "force": "true", "dryRun": "All"}
         try:
-            applied = await self._client.json("apply", path, resource=plural, query=query, body=obj)
-        except ConflictError:  # it was changed or deleted at this moment
-            return True
+            return await self._client.json("apply", path, resource=plural, query=query, body=obj)
         except RefusedError as error:
             if error.status != HTTPStatus.UNPROCESSABLE_ENTITY:
                 raise
-            return True  # what differs cannot be changed back: helm will say so
-        return lasting(applied) != lasting(live)
+            return None

@@ -51,3 +51,38 @@ def lasting(obj: Json) -> Json:
     """Leave out what changes without anybody's intent."""
     metadata = {name: value for name, value in obj["metadata"].items() if name not in _VOLATILE}
     return {**{name: value for name, value in obj.items() if name != "status"}, "metadata": metadata}
+
+
+def owned_by_helm(managed: Sequence[Json]) -> Sequence[Json] | None:
+    """Turn people's and tools' ownership of fields into helm's; None when nobody but helm and Kubernetes own any.
+
+    Entries of subresources (status, scale) and of Kubernetes' own controllers stay.
+    """
+    foreign = [one for one in managed if _is_foreign(one)]
+    if not foreign:
+        return None
+    ours = [one for one in managed if one["manager"] == FIELD_MANAGER and one["operation"] == "Apply"]
+    version = (ours or foreign)[0]["apiVersion"]
+    fields: Json = {}
+    for one in [*ours, *foreign]:
+        if one["apiVersion"] == version:
+            fields = _union(fields, one.get("fieldsV1") or {})
+    taken = {
+        "manager": FIELD_MANAGER,
+        "operation": "Apply",
+        "apiVersion": version,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields,
+    }
+    return [*(one for one in managed if one not in ours and one not in foreign), taken]
+
+
+def _is_foreign(entry: Json) -> bool:
+    manager = entry["manager"]
+    return manager != FIELD_MANAGER and not entry.get("subresource") and not manager.startswith("kube-")
+
+
+def _union(one: Json, other: Json) -> Json:
+    return {
+        name: _union(one.get(name, {}), other.get(name, {})) for name in [*one, *(n for n in other if n not in one)]
+    }

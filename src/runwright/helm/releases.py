@@ -88,7 +88,7 @@ class HelmReleases:
         self._fence()
         failure: RefusedError | ClusterUnavailableError | None = None
         try:
-            await self._upgrade(wanted, made_of)
+            await self._upgrade_freed(wanted, made_of)
         except (RefusedError, ClusterUnavailableError) as error:
             failure = error
         try:
@@ -100,6 +100,21 @@ class HelmReleases:
         if release is None:
             raise ClusterUnavailableError(f"The records of the release {wanted.key} vanished while it was installed")
         return release
+
+    async def _upgrade_freed(self, wanted: WantedRelease, made_of: str) -> None:
+        """Upgrade; where an edit of somebody stands in the way, take the object's fields over and try once more."""
+        try:
+            await self._upgrade(wanted, made_of)
+        except RefusedError:
+            records = await self._records(wanted.key)
+            self._fence()
+            freed = await self._live.free(_parsed(records[-1].manifest, wanted.key)) if records else ()
+            if not freed:
+                raise
+            logger.warning(
+                "Release %s: %s was edited so that helm cannot correct it; taking it over", wanted.key, freed
+            )
+            await self._upgrade(wanted, made_of)
 
     async def _upgrade(self, wanted: WantedRelease, made_of: str) -> None:
         labels = {LABEL_DIGEST: made_of} | ({LABEL_OWNER: wanted.owner["uid"]} if wanted.owner else {})
