@@ -140,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
 class HttpsGit:
     """git-http-backend behind a small HTTPS server; private repositories want USER and PASSWORD."""
 
-    def __init__(self, root: Path, authority: Authority, *, private: bool = True) -> None:
+    def __init__(self, root: Path, authority: Authority, *, private: bool = True, tls: bool = True) -> None:
         authority.issue("git-server", "localhost", alternative_names="DNS:localhost,IP:127.0.0.1")
         self.authority = authority
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -150,10 +150,15 @@ class HttpsGit:
         self._server.requests = []
         self._server.waiting = self.waiting = threading.Event()
         self._server.sent = []
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._wrap(authority)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    def _wrap(self, authority: Authority) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(authority.cert("git-server"), authority.key("git-server"))
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property
     def requests(self) -> list[tuple[str, str | None]]:
@@ -170,7 +175,7 @@ class HttpsGit:
         return int(self._server.server_address[1])
 
     def url(self, name: str, host: str = "localhost") -> str:
-        return f"https://{host}:{self.port}/{name}"
+        return f"{self._scheme}://{host}:{self.port}/{name}"
 
     def __enter__(self) -> Self:
         self._thread.start()

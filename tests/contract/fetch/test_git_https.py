@@ -320,6 +320,28 @@ def test_credentials_do_not_follow_a_redirect_to_another_host(
         assert {given for _, given in other.requests} == {None}
 
 
+def test_plain_http_is_for_open_repositories_only(
+    pod: Pod, repository: Repository, authority: Authority, tmp_path: Path
+) -> None:
+    with HttpsGit(repository.bare.parent, authority, private=False, tls=False) as server:
+        assert pod.fetch(pod.job(git={"url": server.url("code.git")})).code == 0
+        other, before = Pod(tmp_path / "other"), len(server.requests)
+        outcome = fetch(other, server, other.secret("git", {"username": USER, "password": PASSWORD}))
+        assert outcome.code == 64
+        assert "would send the credentials unencrypted" in outcome.error["message"]
+        assert len(server.requests) == before
+
+
+def test_a_redirect_from_https_to_http_is_not_followed(
+    pod: Pod, https: HttpsGit, repository: Repository, authority: Authority, secret: str
+) -> None:
+    with HttpsGit(repository.bare.parent, authority, private=False, tls=False) as server:
+        https.trouble.redirect = server.url("")[:-1]
+        outcome = pod.fetch(pod.job(git={"url": https.url("code.git"), "credentials": secret}, retry_seconds=1))
+        assert outcome.code == 75, outcome.log
+        assert server.requests == []
+
+
 def test_a_busy_server_is_asked_again(pod: Pod, https: HttpsGit, secret: str) -> None:
     https.trouble.unavailable = 2
     outcome = fetch(pod, https, secret)

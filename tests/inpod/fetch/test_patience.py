@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runwright.inpod.fetch import patience as patience_module
 from runwright.inpod.fetch import progress as progress_module
 from runwright.inpod.fetch.disk import size_text
-from runwright.inpod.fetch.patience import MAX_SECONDS, Patience
+from runwright.inpod.fetch.patience import MAX_SECONDS, MIN_TRIES, Patience
 from runwright.inpod.fetch.problems import FetchError, Reason, TroubleError
 from runwright.inpod.fetch.progress import Progress
 
@@ -57,6 +57,15 @@ def test_it_ends_when_nothing_came_for_so_long(clock: Clock) -> None:
     assert 250 < sum(delays) <= 300
     assert max(delays) <= MAX_SECONDS
     assert delays[0] <= 1
+
+
+def test_a_try_that_took_long_is_no_reason_to_give_up(clock: Clock) -> None:
+    patience = Patience("spec.x", 60, Waiting(clock))
+    for _ in range(MIN_TRIES - 1):
+        clock.now += 3600  # most of a large repository came before the connection broke
+        patience.after(TroubleError("reset"))
+    with pytest.raises(FetchError):
+        patience.after(TroubleError("reset"))
 
 
 def test_progress_gives_new_patience(clock: Clock) -> None:

@@ -59,6 +59,14 @@ def _job_text(path: Path | None) -> str:
     raise FetchError(Reason.INVALID_JOB, "job", f"there is neither --job FILE nor ${JOB_VARIABLE}")
 
 
+def _private_folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="runwright-fetch-"))
+    except OSError as error:
+        remedy = "mount an emptyDir at /tmp, or set TMPDIR"
+        raise FetchError(Reason.INTERNAL, "fetch", f"there is no folder for temporary files: {error}", remedy) from None
+
+
 def fetch(path: Path | None) -> int:
     """Fetch what a job description says; returns the exit code."""
     # Here, so that `digest` needs the standard library only.
@@ -74,8 +82,9 @@ def fetch(path: Path | None) -> int:
     os.umask(0o002)  # the group (fsGroup) may write: cache claims are shared between users
     begun = time.monotonic()
     termination, result = TERMINATION_LOG, None
-    private = Path(tempfile.mkdtemp(prefix="runwright-fetch-"))
+    private = None
     try:
+        private = _private_folder()
         job = FetchJob.from_json(_job_text(path))
         termination = Path(job.termination_message_path)
         result = Path(job.result_file) if job.result_file else None
@@ -91,7 +100,8 @@ def fetch(path: Path | None) -> int:
         message = f"{type(error).__name__}: {error} ({where})"
         report.error = FetchError(Reason.INTERNAL, "fetch", message, "this is a defect of Runwright; please report it")
     finally:
-        shutil.rmtree(private, ignore_errors=True)
+        if private is not None:
+            shutil.rmtree(private, ignore_errors=True)
     report.seconds = time.monotonic() - begun
     write(report, redactor, termination, result)
     if report.error is None:

@@ -129,8 +129,9 @@ class Git:
         private, redactor = setting.private, setting.redactor
         self._redactor = redactor
         self._environment = _base_environment(private)
+        self._environment["GIT_ALLOW_PROTOCOL"] = "http:https" if remote.transport == "http" else remote.transport
         config = list(_CONFIG)
-        if remote.transport == "https":
+        if remote.transport != "ssh":
             config += _https(remote, secret, redactor)
             if bundle := ca_bundle(
                 private / "git-ca.pem", [secret.path("ca.crt", "caFile"), setting.authority], SECRET_FIELD
@@ -179,7 +180,6 @@ def _base_environment(private: Path) -> dict[str, str]:
     return kept | {
         "HOME": str(private),
         "LC_ALL": "C",
-        "GIT_ALLOW_PROTOCOL": "https:ssh",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_TERMINAL_PROMPT": "0",
@@ -202,6 +202,11 @@ def _https(remote: Remote, secret: Secret, redactor: Redactor) -> list[tuple[str
             SECRET_FIELD,
             "the Secret has no key password (or token)",
             "https needs it; ssh keys need ssh://",
+        )
+    if remote.transport == "http":
+        raise FetchError(
+            *(Reason.INVALID_JOB, URL_FIELD, "http:// would send the credentials unencrypted"),
+            "use https://, or leave out credentialsSecretRef if the repository is open",
         )
     redactor.learn(secret.text(password.name))
     username = secret.path("username")

@@ -27,11 +27,11 @@ class Remote:
     Attributes:
         url: As git gets it; holds no secret.
         transport: How it is reached.
-        origin: ``https://host[:port]`` for https, else the host.
+        origin: ``https://host[:port]`` for https and http, else the host.
     """
 
     url: str
-    transport: Literal["https", "ssh"]
+    transport: Literal["https", "http", "ssh"]
     origin: str
 
 
@@ -58,7 +58,7 @@ def parse_url(url: str) -> Remote:
         raise _wrong(f"not a URL ({error})", "correct it") from None
     if parts.password is not None or (parts.username is not None and parts.scheme != "ssh"):
         raise _wrong("holds a user or password", "put them into a Secret and name it in credentialsSecretRef")
-    if parts.scheme not in {"https", "ssh"}:
+    if parts.scheme not in {"https", "http", "ssh"}:
         raise _wrong(f"{parts.scheme}:// is not supported", "use https:// or ssh://")
     if parts.query or parts.fragment:
         raise _wrong("has a query or fragment", "leave out what follows '?' or '#'")
@@ -68,8 +68,10 @@ def parse_url(url: str) -> Remote:
         raise _wrong("has no valid host name", "correct it")
     if not parts.path.strip("/"):
         raise _wrong("names no repository", "add its path")
-    origin = f"https://{name}" + (f":{port}" if port else "") if parts.scheme == "https" else name
-    return Remote(url, "https" if parts.scheme == "https" else "ssh", origin)
+    if parts.scheme == "ssh":
+        return Remote(url, "ssh", name)
+    origin = f"{parts.scheme}://{name}" + (f":{port}" if port else "")
+    return Remote(url, "https" if parts.scheme == "https" else "http", origin)
 
 
 def is_commit(revision: str) -> bool:

@@ -27,7 +27,7 @@ class GitJob(_Part):
     """Code from a Git repository."""
 
     url: Annotated[str, Field(min_length=1, max_length=2048)]
-    """https://..., ssh://[user@]host[:port]/path or user@host:path."""
+    """https://..., ssh://[user@]host[:port]/path or user@host:path; http:// for open repositories."""
     revision: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     """Branch, tag, refs/... or commit (full, or at least 7 digits); default: the repository's default branch."""
     path: Annotated[str, Field(max_length=1024)] | None = None
@@ -47,7 +47,7 @@ class DatasetJob(_Part):
     """s3://bucket/key or s3://bucket/prefix/."""
     endpoint: Annotated[str, Field(max_length=2048)] | None = None
     """URL of the S3 service; default: Amazon's."""
-    region: Annotated[str, Field(max_length=63)] | None = None
+    region: Annotated[str, Field(max_length=64)] | None = None
     """Region to sign for; default us-east-1."""
     addressing_style: Literal["auto", "path", "virtual"] | None = None
     """Bucket in the path or in the host name; default: path with an endpoint, else what Amazon wants."""

@@ -9,6 +9,8 @@ from runwright.inpod.fetch.problems import FetchError, Reason, TroubleError
 
 FIRST_SECONDS: Final = 0.5
 MAX_SECONDS: Final = 20.0
+MIN_TRIES: Final = 4
+"""A try may take longer than all the patience (a large repository, cut off near its end): it gets some more."""
 
 
 class Patience:
@@ -18,7 +20,7 @@ class Patience:
 
     Args:
         field: Field of the spec that an error names.
-        seconds: Time without progress after which it is given up.
+        seconds: Time since the first of several troubles in a row after which it is given up.
         stop: Set when another part has failed for good; waiting ends then.
     """
 
@@ -26,12 +28,11 @@ class Patience:
         self._field = field
         self._seconds = seconds
         self._stop = stop or threading.Event()
-        self._since = time.monotonic()
+        self._since = 0.0
         self._tries = 0
 
     def progressed(self) -> None:
         """Something came."""
-        self._since = time.monotonic()
         self._tries = 0
 
     def after(self, trouble: TroubleError) -> float:
@@ -40,11 +41,14 @@ class Patience:
         Raises:
             FetchError: Nothing came for too long; carries the last trouble.
         """
+        now = time.monotonic()
+        if self._tries == 0:
+            self._since = now  # not before: what came until then took its time
         self._tries += 1
         # "Full jitter": many pods that lost the same server do not come back in step.
         most = min(MAX_SECONDS, FIRST_SECONDS * 2 ** min(self._tries, 10))
         delay = random.uniform(most / 4, most)  # noqa: S311  # spreads load, guards nothing
-        if time.monotonic() - self._since + delay > self._seconds:
+        if self._tries >= MIN_TRIES and now - self._since + delay > self._seconds:
             raise FetchError(
                 Reason.UNAVAILABLE,
                 self._field,
