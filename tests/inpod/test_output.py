@@ -207,13 +207,21 @@ def test_a_full_disk_costs_only_what_is_written_to_it(tracked: Pod, server: Arti
 
 def test_a_stalled_reader_holds_up_the_script_but_not_the_end(tracked: Pod, server: ArtifactServer) -> None:
     """Nobody reads stdout: the pipes fill, the script waits as it would without us, and SIGTERM still works."""
-    script = "trap 'exit 0' TERM; (seq 10000000) & while :; do sleep 0.05; done"
+    script = "trap 'echo saved >&2; exit 0' TERM; (seq 10000000) & while :; do sleep 0.05; done"
     launched = tracked.start("sh", "-c", script, env={"RUNWRIGHT_GRACE_SECONDS": "4"})
     until(lambda: _full(launched.process.stdout), "the launcher to wait for its reader")
     launched.send(signal.SIGTERM)
     assert launched.process.wait(60) == 143
     assert server.log().startswith(b"1\n2\n3\n")
+    assert b"\nsaved\n" in server.log()  # what nobody read is in the log all the same
     assert launched.told.terminated
+
+
+def test_a_traceback_follows_the_output_before_it(tracked: Pod, server: ArtifactServer) -> None:
+    for _ in range(5):
+        launched = tracked.run("sh", "-c", "seq 100000; echo Traceback >&2; exit 1")
+        assert server.log().endswith(b"\n100000\nTraceback\n[runwright] the script exited with code 1\n")
+        assert launched.told.tail.endswith("\n100000\nTraceback")
 
 
 def _full(pipe: IO[bytes] | None) -> bool:

@@ -119,9 +119,8 @@ class Launcher:
         if problem:
             self.say(problem)
             self.told["message"] = problem
-        self.pumps = [Pump(pipes[n][0], self.sinks[n], self.log, self.signals.wake) for n in (0, 1)]
-        for pump in self.pumps:
-            pump.start()
+        self.pump = Pump({pipes[n][0]: self.sinks[n] for n in (0, 1)}, self.log, self.signals.wake)
+        self.pump.start()
         if self.script:
             self._watch()
             self._clear()
@@ -258,11 +257,12 @@ class Launcher:
     def _drain(self) -> None:
         """Wait until all output is passed on, as long as it moves."""
         moved, since = -1, time.monotonic()
-        while not all(pump.ended for pump in self.pumps):
-            now, so_far = time.monotonic(), sum(pump.moved for pump in self.pumps)
-            if so_far != moved:
-                moved, since = so_far, now
+        while not self.pump.ended:
+            now = time.monotonic()
+            if self.pump.moved != moved:
+                moved, since = self.pump.moved, now
             if now > since + STALL_SECONDS or now > self._end_by:
+                self.pump.abandon()
                 self.say("some output was not passed on: it was not read, or a process still holds it open")
                 return
             self.signals.wait(TICK_SECONDS)

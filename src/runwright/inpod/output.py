@@ -15,7 +15,7 @@ import select
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 LOG_BYTES = 16 << 20
 """Kept at most: half for the beginning, half for the end."""
@@ -165,34 +165,64 @@ class Sink:
 
 
 class Pump:
-    """Reads one stream of the script in a thread of its own: into the log first, then on to its sink."""
+    """Reads the script's streams in a thread of its own: into the log first, then on to their sinks.
 
-    def __init__(self, source: int, sink: Sink, log: BoundedLog, on_end: Callable[[], None]) -> None:
+    Of two streams that both have something, the first goes first: a traceback follows the output before it.
+    """
+
+    def __init__(self, streams: Mapping[int, Sink], log: BoundedLog, on_end: Callable[[], None]) -> None:
         import threading
 
         self.moved = 0
         """Bytes passed on."""
         self.ended = False
-        self._source, self._sink, self._log, self._on_end = source, sink, log, on_end
+        self._streams, self._log, self._on_end = dict(streams), log, on_end
+        self._abandoned = False
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
         """Begin to read."""
         self._thread.start()
 
+    def abandon(self) -> None:
+        """Pass on nothing more: what still waits in the pipes goes into the log alone."""
+        self._abandoned = True
+        for source, sink in self._streams.items():
+            os.set_blocking(source, False)
+            while True:
+                try:
+                    data = os.read(source, READ_BYTES)
+                except OSError:
+                    break
+                if not data:
+                    break
+                self._log.add(sink.fd, data)
+
     def _run(self) -> None:
-        while True:
-            try:
-                data = os.read(self._source, READ_BYTES)
-            except OSError:
-                break
-            if not data:
-                break
-            self._log.add(self._sink.fd, data)
-            self._sink.write(data)
-            self.moved += len(data)
+        left = dict(self._streams)
+        while left and not self._abandoned:
+            for source in select.select(list(left), [], [])[0]:
+                if not self._pass_on(source, left[source]):
+                    del left[source]
         self.ended = True
         self._on_end()
+
+    def _pass_on(self, source: int, sink: Sink) -> bool:
+        """Pass on as much as a pipe holds; False at the stream's end."""
+        end = self.moved + PIPE_BYTES
+        while self.moved < end and not self._abandoned and select.select([source], [], [], 0)[0]:
+            try:
+                data = os.read(source, READ_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:
+                return False
+            if not data:
+                return False
+            self._log.add(sink.fd, data)
+            sink.write(data)
+            self.moved += len(data)
+        return True
 
 
 def output_pipe() -> tuple[int, int]:
