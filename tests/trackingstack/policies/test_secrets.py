@@ -1,0 +1,76 @@
+from runwright.trackingstack.parts import Part
+from runwright.trackingstack.policies.secrets import missing, unusable, wrongly_owned
+from runwright.trackingstack.values import owner_reference
+from tests.trackingstack.samples import own_secrets, secret, seen, stack
+
+BASIC = {"server": {"auth": "Basic"}}
+OTHER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "other"}
+
+
+def test_what_is_there_is_not_made_whoever_made_it() -> None:
+    of = stack(BASIC)
+    assert missing(of, seen(of)) == ()
+    few = {"a-mlflow-client": secret("a-mlflow-client")}
+    made = missing(of, seen(of, secrets=few))
+    assert [m.secret.name for m in made] == [
+        "a-postgresql-credentials",
+        "a-object-store-credentials",
+        "a-mlflow-operator",
+    ]
+
+
+def test_external_parts_need_no_secret_of_ours() -> None:
+    of = stack({"postgresql": {"external": {"host": "h", "secretRef": {"name": "pg"}}}})
+    assert [m.secret.name for m in missing(of, seen(of, secrets={}))] == ["a-object-store-credentials"]
+
+
+def test_passwords_go_with_the_stack_only_when_they_shall() -> None:
+    kept, gone = stack(), stack({"deletionPolicy": "Delete"})
+    assert [m.owners for m in missing(kept, seen(kept, secrets={}))] == [(), ()]
+    assert [m.owners for m in missing(gone, seen(gone, secrets={}))] == [(owner_reference(gone),)] * 2
+
+
+def test_owners_follow_the_deletion_policy_and_others_stay() -> None:
+    kept, gone = stack(), stack({"deletionPolicy": "Delete"})
+    ours = owner_reference(kept)
+    assert wrongly_owned(kept, seen(kept)) == ()
+    assert wrongly_owned(gone, seen(gone, secrets=own_secrets(gone, (ours,)))) == ()
+    let_go = wrongly_owned(kept, seen(kept, secrets=own_secrets(kept, (OTHER, ours))))
+    assert [action.owners for action in let_go] == [(OTHER,), (OTHER,)]
+    taken = wrongly_owned(gone, seen(gone, secrets=own_secrets(gone, (OTHER,))))
+    assert [action.owners for action in taken] == [(OTHER, ours), (OTHER, ours)]
+    assert {action.resource_version for action in taken} == {"7"}
+
+
+def test_what_goes_with_an_earlier_stack_is_not_taken() -> None:
+    of = stack({"deletionPolicy": "Delete"})
+    earlier = {**owner_reference(of), "uid": "earlier"}
+    assert wrongly_owned(of, seen(of, secrets=own_secrets(of, (earlier,)))) == ()
+
+
+def test_a_named_secret_must_be_there_with_its_keys() -> None:
+    of = stack({"postgresql": {"external": {"host": "h", "secretRef": {"name": "pg"}}}})
+    problem = unusable(of, seen(of), Part.SERVER)
+    assert problem is not None
+    assert (problem.reason, problem.message) == (
+        "SecretNotFound",
+        "spec.postgresql.external.secretRef.name: there is no Secret pg; create it",
+    )
+    half = seen(of, secrets={**own_secrets(of), "pg": secret("pg", "username")})
+    problem = unusable(of, half, Part.SERVER)
+    assert problem is not None
+    assert problem.message == (
+        "spec.postgresql.external.secretRef.name: Secret pg has no password and no database; add it"
+    )
+    assert unusable(of, half, Part.STORE) is None
+    whole = seen(of, secrets={**own_secrets(of), "pg": secret("pg", "username", "password", "database")})
+    assert unusable(of, whole, Part.SERVER) is None
+
+
+def test_a_password_of_ours_that_lost_its_key_is_told_never_replaced() -> None:
+    of = stack()
+    broken = own_secrets(of) | {"a-postgresql-credentials": secret("a-postgresql-credentials", "username", "database")}
+    assert missing(of, seen(of, secrets=broken)) == ()
+    problem = unusable(of, seen(of, secrets=broken), Part.DATABASE)
+    assert problem is not None
+    assert problem.message.startswith("Secret a-postgresql-credentials has no password: put it back")
