@@ -1,5 +1,6 @@
 """An image is built again exactly when something that it is built from changed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def test_hash_ignores_what_is_not_copied(repository: Path, name: str) -> None:
     before = IMAGE.hash("base", {})
     (repository / name).write_text("changed")
     assert IMAGE.hash("base", {}) == before
+
+
+def test_hash_follows_the_programs_that_are_given(repository: Path) -> None:
+    images = [IMAGE]
+    for name in ("helm", "minio"):
+        images += [replace(IMAGE, programs=(name,)), replace(IMAGE, bare_images={"X": name})]
+    assert len({image.hash("base", {}) for image in images}) == 3
 
 
 def test_hash_follows_base_arguments_and_mode(repository: Path) -> None:

@@ -1,12 +1,14 @@
 """Deletion by the garbage collector, and what a new owner of the same name finds."""
 
+import json
+
 import pytest
 
 from runwright.errors import ClusterUnavailableError
 from runwright.helm.releases import HelmReleases
 from runwright.ports import Release, WantedRelease
 from tests.contract.helm.conftest import Connect
-from tests.contract.helm.world import Killer, World
+from tests.contract.helm.world import CHARTS, Killer, World
 from tests.support.api_proxy import ApiProxy, Rule
 from tests.support.until import DEADLINE_SECONDS, until
 
@@ -103,12 +105,14 @@ async def test_a_record_that_helm_left_without_an_owner_is_known_by_its_label(
     assert [one.uid for one in world.records()] != [record.uid]
 
 
-async def test_a_release_made_by_hand_is_taken_over(world: World, connect: Connect) -> None:
-    releases = await connect()
-    by_hand = WantedRelease(world.wanted().key, "postgresql", {"fullnameOverride": "s-postgresql"}, {})
-    await releases.install(by_hand)
+@pytest.mark.parametrize("server_side", ["true", "false"])  # helm 4 and helm 3 as they are by default
+async def test_a_release_made_by_hand_is_taken_over(world: World, connect: Connect, server_side: str) -> None:
+    releases, wanted = await connect(), world.wanted()
+    values = json.dumps({"fullnameOverride": "s-postgresql", "podAnnotations": {"example.com/by": "hand"}})
+    where = ["s-postgresql", str(CHARTS / "postgresql"), f"--namespace={world.namespace}"]
+    await releases._helm.run("install", *where, f"--server-side={server_side}", "--values=-", stdin=values)
     before = world.uids()
-    wanted = world.wanted()
+
     found = await releases.find(wanted)
     assert found is not None
     assert not found.current
@@ -116,6 +120,10 @@ async def test_a_release_made_by_hand_is_taken_over(world: World, connect: Conne
     assert (made.revision, made.current) == (2, True)
     assert world.uids() == before
     assert owners(world, *STATEFUL_SET) == [wanted.owner["uid"]]
+    stateful_set = world.get(*STATEFUL_SET)
+    assert stateful_set is not None
+    assert "example.com/by" not in stateful_set["spec"]["template"]["metadata"]["annotations"]
+    assert await releases.drift(wanted) == ()
 
 
 def owners(world: World, kind: str, name: str) -> list[str]:
