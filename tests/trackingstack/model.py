@@ -69,6 +69,8 @@ class World:
         self.events: list[str] = []
         self.drifts: list[str] = []
         self.away = False
+        self.dead = False
+        """Whether the operator's process has crashed: what it was doing side by side ends as well."""
         self.asked: list[TrackingServer] = []
         self._numbers = itertools.count(1)
 
@@ -76,8 +78,11 @@ class World:
 
     async def mutate(self, call: str, commit: Callable[[], T]) -> T:
         """Carry out a mutating call of the operator, unless its number has a fault."""
+        if self.dead:
+            raise CrashError
         self.calls.append(call)
         fault = self.faults.get(len(self.calls))
+        self.dead = fault in ("crash-before", "crash-after")
         if fault == "crash-before":
             raise CrashError
         if fault == "lost-before":
@@ -411,6 +416,7 @@ class Life:
             seconds = await self.process.reconciler.reconcile(KEY)
         except CrashError:
             self.crashes += 1
+            self.world.dead = False
             self.process = Process(self.world, self.options)
             seconds = 1.0
         except (ClusterUnavailableError, ConflictError):
