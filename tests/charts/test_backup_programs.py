@@ -7,19 +7,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import boto3
 import psycopg2  # type: ignore[import-untyped]
 import pytest
-from botocore.config import Config
 
 from tests.charts import helm
-from tests.support.object_store import KEY, SECRET, ObjectStore
+from tests.support.bucket import Place
+from tests.support.object_store import ObjectStore
 from tests.support.postgres import Postgres, postgres
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 pytestmark = pytest.mark.contract
 
@@ -34,55 +29,6 @@ FILES_OF_RUNS = {
     "1/b/artifacts/a-b": b"-",
     "1/b/artifacts/a/b": b"/",
 }
-
-
-def s3(store: ObjectStore) -> "S3Client":
-    client: S3Client = boto3.client(
-        "s3",
-        endpoint_url=store.endpoint,
-        region_name="us-east-1",
-        config=Config(s3={"addressing_style": "path"}),
-        aws_access_key_id=KEY,
-        aws_secret_access_key=SECRET,
-    )
-    return client
-
-
-@dataclass(frozen=True)
-class Place:
-    """A folder of a bucket."""
-
-    store: ObjectStore
-    bucket: str
-    prefix: str = ""
-
-    def make(self, objects: Mapping[str, bytes] | None = None) -> "Place":
-        s3(self.store).create_bucket(Bucket=self.bucket)
-        self.put(objects or {})
-        return self
-
-    def put(self, objects: Mapping[str, bytes]) -> None:
-        for key, content in objects.items():
-            s3(self.store).put_object(Bucket=self.bucket, Key=self.prefix + key, Body=content)
-
-    def delete(self, key: str) -> None:
-        s3(self.store).delete_object(Bucket=self.bucket, Key=self.prefix + key)
-
-    def objects(self) -> dict[str, bytes]:
-        client, found = s3(self.store), {}
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix):
-            for one in page.get("Contents", ()):
-                body = client.get_object(Bucket=self.bucket, Key=one["Key"])["Body"]
-                found[one["Key"].removeprefix(self.prefix)] = body.read()
-        return found
-
-    def below(self, folder: str) -> dict[str, bytes]:
-        return {k.removeprefix(folder + "/"): v for k, v in self.objects().items() if k.startswith(folder + "/")}
-
-    def end(self, role: str) -> dict[str, str]:
-        given = {"ENDPOINT": self.store.endpoint, "REGION": "us-east-1", "BUCKET": self.bucket, "PREFIX": self.prefix}
-        keys = {"ADDRESSING_STYLE": "path", "ACCESS_KEY_ID": KEY, "SECRET_ACCESS_KEY": SECRET}
-        return {f"{role}_{name}": value for name, value in (given | keys).items() if value}
 
 
 @dataclass(frozen=True)
