@@ -99,9 +99,7 @@ def test_fields_of_people_become_helms_and_those_of_kubernetes_stay() -> None:
         status,
         scale,
         {
-            **entry(
-                "helm", {"f:spec": {"f:ports": {'k:{"port":1}': {"f:name": {}}, 'k:{"port":2}': {".": {}}}}}, "Apply"
-            ),
+            **entry("helm", {"f:spec": {"f:ports": ports}}, "Apply"),
             "fieldsType": "FieldsV1",
         },
     ]
