@@ -72,13 +72,14 @@ class Live:
             async with self._slots:
                 return await ask(obj)
 
-        tasks = [asyncio.ensure_future(one(obj)) for obj in wanted]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:  # after a failure of one, the others' connections are let go of before anything else happens
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        # After a failure of one the others are waited for: a request that is cut off costs its connection.
+        answers = await asyncio.gather(*(one(obj) for obj in wanted), return_exceptions=True)
+        found: list[T] = []
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+            found.append(answer)
+        return found
 
     async def _path(self, obj: Json) -> tuple[str, str]:
         found = await self._discovery.resource(obj["apiVersion"], obj["kind"])
