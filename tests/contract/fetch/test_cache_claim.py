@@ -176,6 +176,7 @@ def test_killed_under_way_the_next_attempt_goes_on(
             assert proxy.passed < 0.9 * sum(map(len, files.values()))
     assert outcome.message["datasets"][0]["digest"] == sha256
     assert "taking over" in outcome.log
+    assert "waiting for another pod" not in outcome.log
     assert claim.leftovers() == []
 
 

@@ -84,17 +84,18 @@ def test_a_host_that_known_hosts_does_not_know(pod: Pod, sshd: Sshd, repository:
     assert outcome.code == 81, outcome.log
 
 
-@pytest.mark.skipif(not system.is_root(), reason="needs root to write the machine's own known_hosts")
-def test_the_machines_own_known_hosts_and_configuration_do_not_count(
-    pod: Pod, sshd: Sshd, repository: Repository
-) -> None:
-    home = pod.root / "home" / ".ssh"
-    home.mkdir(parents=True)
-    (home / "known_hosts").write_text(sshd.known_hosts)
-    (home / "config").write_text("Host *\n  StrictHostKeyChecking no\n")
-    pod.environment["HOME"] = str(home.parent)
-    outcome = fetch(pod, sshd, repository, ssh_privatekey=sshd.client_key, known_hosts="example.com ssh-ed25519 AAAA\n")
-    assert outcome.code == 81, outcome.log
+@pytest.mark.skipif(not system.is_root(), reason="needs root to lay a file over the machine's configuration")
+def test_the_machines_own_configuration_does_not_count(pod: Pod, sshd: Sshd, repository: Repository) -> None:
+    config, ran = pod.root / "ssh_config", pod.root / "ran"
+    config.write_text(f"Host *\n  ProxyCommand touch {ran}\n")
+    over = f'mount --bind {config} /etc/ssh/ssh_config && exec "$@"'
+    pod.wrapper = ("unshare", "--mount", "sh", "-c", over, "sh")
+    run([*pod.wrapper, "ssh", "-p", str(sshd.port), "127.0.0.1", "true"], check=False)
+    assert ran.exists()  # so it would have counted
+    ran.unlink()
+    outcome = fetch(pod, sshd, repository, ssh_privatekey=sshd.client_key, known_hosts=sshd.known_hosts)
+    assert outcome.code == 0, outcome.log
+    assert not ran.exists()
 
 
 def test_a_key_the_server_does_not_know(pod: Pod, sshd: Sshd, repository: Repository) -> None:

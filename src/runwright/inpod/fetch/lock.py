@@ -121,11 +121,11 @@ def _acquire(path: Path, owner: Owner, timing: Timing, purpose: str) -> None:
     since = time.monotonic()
     while not _create(path, owner):
         seen = _look(path)
+        outlived = seen is not None and seen.owner is not None and seen.owner.outlived(owner)
         if seen != last:
-            if seen and (last is None or seen.owner != last.owner):
+            if seen and not outlived and (last is None or seen.owner != last.owner):
                 log.info("%s: waiting for another pod that is filling the cache", purpose)
             last, since = seen, time.monotonic()
-        outlived = seen is not None and seen.owner is not None and seen.owner.outlived(owner)
         if seen is not None and (outlived or time.monotonic() - since > timing.stale):
             log.info("%s: the pod that was filling the cache is gone; taking over", purpose)
             _clear(path, owner, seen)
