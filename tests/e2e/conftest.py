@@ -7,6 +7,7 @@ import pytest
 
 from tests.cluster import deploy
 from tests.e2e.runs import Runs
+from tests.e2e.stacks import Stacks
 from tests.support.kubectl import Kubectl
 from tests.support.mlflow_view import MLflowView
 
@@ -26,7 +27,7 @@ def installed(kubectl: Kubectl) -> None:
 @pytest.fixture
 def mlflow(kubectl: Kubectl, installed: None) -> Iterator[MLflowView]:
     """MLflow through a port-forward of the test's own: it ends with the pod behind it."""
-    with kubectl.port_forward(deploy.TRACKING_NAMESPACE, "service/mlflow", 5000) as port:
+    with deploy.mlflow_port(kubectl) as port:
         yield MLflowView(f"http://127.0.0.1:{port}")
 
 
@@ -43,3 +44,14 @@ def namespace(kubectl: Kubectl, installed: None) -> Iterator[str]:
 def runs(kubectl: Kubectl, namespace: str) -> Runs:
     """Applies and watches TrainingRuns in the test's namespace."""
     return Runs(kubectl, namespace)
+
+
+@pytest.fixture(scope="module")
+def stacks(kubectl: Kubectl, installed: None) -> Iterator[Stacks]:
+    """A namespace in which the operator may keep stacks."""
+    namespace = f"e2e-stack-{uuid.uuid4().hex[:6]}"
+    kubectl.apply(deploy.restricted_namespace(namespace))
+    deploy.upgrade_operator(kubectl, *deploy.stack_namespaces(namespace))
+    yield Stacks(kubectl, namespace)
+    kubectl.run("delete", "namespace", namespace, "--wait=false", check=False)  # the last test does it
+    deploy.upgrade_operator(kubectl)

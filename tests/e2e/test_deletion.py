@@ -37,9 +37,9 @@ async def test_deleting_a_running_run_closes_it_killed(runs: Runs, mlflow: MLflo
 async def test_it_is_closed_when_mlflow_was_away(kubectl: Kubectl, runs: Runs) -> None:
     runs.apply(manifest("tracker-away", RUNS_UNTIL_TOLD))
     run = run_id(runs.phase("tracker-away", "Running"))
-    with deploy.scaled_to_zero(kubectl, deploy.TRACKING_NAMESPACE, "mlflow"):
+    with deploy.tracker_away(kubectl):
         delete(runs, "tracker-away")
-    with kubectl.port_forward(deploy.TRACKING_NAMESPACE, "service/mlflow", 5000) as port:
+    with deploy.mlflow_port(kubectl) as port:
         killed(MLflowView(f"http://127.0.0.1:{port}"), run)
 
 

@@ -27,7 +27,7 @@ def columns(kubectl: Kubectl, namespace: str, name: str) -> dict[str, str]:
 def keys_in_bucket(kubectl: Kubectl, prefix: str) -> list[str]:
     """Objects of MinIO's ``mlflow`` bucket below a prefix, read with boto3."""
     credentials = deploy.object_store_credentials(kubectl)
-    with kubectl.port_forward(deploy.TRACKING_NAMESPACE, "service/object-store", 9000) as port:
+    with kubectl.port_forward(deploy.TRACKING_NAMESPACE, f"service/{deploy.OBJECT_STORE}", 9000) as port:
         s3 = boto3.client(
             "s3",
             endpoint_url=f"http://127.0.0.1:{port}",

@@ -56,7 +56,7 @@ async def test_a_new_version_with_another_pod_template_leaves_running_jobs_alone
     runs.apply(manifest("stays", TWENTY_STEPS))
     runs.phase("stays", "Running")
     before = kubectl.objects("jobs", namespace)[0]
-    deploy.upgrade_operator(kubectl, "--set", "clusterDomain=another.local")
+    deploy.upgrade_operator(kubectl, "--set", "podLabels.version=another")
     try:
         runs.closed("stays", "Succeeded", 400)
         after = kubectl.objects("jobs", namespace)[0]

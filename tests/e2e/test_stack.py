@@ -1,14 +1,12 @@
 """A TrackingStack on the real node: made from one manifest, used, damaged, upgraded, deleted, found again."""
 
-import json
-import uuid
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.cluster import deploy
 from tests.e2e.runs import Runs, condition, manifest, run_id
+from tests.e2e.stacks import Stacks
 from tests.support.kubectl import Kubectl, wait_for
 from tests.support.mlflow_view import MLflowView
 
@@ -35,49 +33,6 @@ def stack(name: str, **spec: Any) -> dict[str, Any]:
         "metadata": {"name": name},
         "spec": {**parts, **spec},
     }
-
-
-class Stacks:
-    """The TrackingStacks of one namespace."""
-
-    def __init__(self, kubectl: Kubectl, namespace: str) -> None:
-        self.kubectl, self.namespace = kubectl, namespace
-
-    def apply(self, obj: dict[str, Any]) -> None:
-        self.kubectl.run("-n", self.namespace, "apply", "-f", "-", stdin=json.dumps(obj))
-
-    def until(
-        self, name: str, holds: Callable[[dict[str, Any]], Any], what: str, timeout: float = 420
-    ) -> dict[str, Any]:
-        def probe() -> dict[str, Any] | None:
-            found = self.kubectl.get("tstack", name, self.namespace) or {}
-            status: dict[str, Any] = found.get("status", {})
-            current = status.get("observedGeneration") == found.get("metadata", {}).get("generation")
-            return status if current and holds(status) else None
-
-        try:
-            return wait_for(f"TrackingStack {name}: {what}", probe, timeout)
-        except TimeoutError as error:
-            told = self.kubectl.run("-n", self.namespace, "get", "tstack,pods", "-o", "wide", check=False).stdout
-            found = self.kubectl.get("tstack", name, self.namespace) or {}
-            raise TimeoutError(f"{error}\n{json.dumps(found.get('status', {}))[:3000]}\n{told}") from None
-
-    def ready(self, name: str, timeout: float = 420) -> dict[str, Any]:
-        return self.until(name, lambda s: condition(s, "Ready").get("status") == "True", "Ready", timeout)
-
-    def reason(self, name: str, reason: str) -> dict[str, Any]:
-        return self.until(name, lambda s: condition(s, "Ready").get("reason") == reason, reason)
-
-
-@pytest.fixture(scope="module")
-def stacks(kubectl: Kubectl, installed: None) -> Iterator[Stacks]:
-    """A namespace in which the operator may keep stacks."""
-    namespace = f"e2e-stack-{uuid.uuid4().hex[:6]}"
-    kubectl.apply(deploy.restricted_namespace(namespace))
-    deploy.upgrade_operator(kubectl, *deploy.stack_namespaces(namespace))
-    yield Stacks(kubectl, namespace)
-    kubectl.run("delete", "namespace", namespace, "--wait=false", check=False)  # the last test does it
-    deploy.upgrade_operator(kubectl)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ LOGS_EIGHTY_POINTS = """
 
 
 async def test_a_run_waits_without_pods_until_the_tracker_is_there(kubectl: Kubectl, runs: Runs) -> None:
-    with deploy.scaled_to_zero(kubectl, deploy.TRACKING_NAMESPACE, "mlflow"):
+    with deploy.tracker_away(kubectl):
         runs.apply(manifest("waits", "print('hello')"))
         status = runs.until("waits", lambda s: condition(s, "TrackingAvailable").get("status") == "False")
         assert condition(status, "TrackingAvailable")["reason"] == "ServerUnreachable"
@@ -31,7 +31,7 @@ async def test_a_run_waits_without_pods_until_the_tracker_is_there(kubectl: Kube
 async def test_an_outage_in_the_middle_loses_no_point_and_is_told(kubectl: Kubectl, runs: Runs) -> None:
     runs.apply(manifest("goes-on", LOGS_EIGHTY_POINTS))
     runs.until("goes-on", lambda s: s.get("metrics"))
-    with deploy.scaled_to_zero(kubectl, deploy.TRACKING_NAMESPACE, "mlflow"):
+    with deploy.tracker_away(kubectl):
         runs.until("goes-on", lambda s: condition(s, "TrackingAvailable").get("status") == "False")
         # The operator stays responsive: another run is seen, and told why it waits.
         runs.apply(manifest("second", "print('hello')"))
@@ -39,7 +39,7 @@ async def test_an_outage_in_the_middle_loses_no_point_and_is_told(kubectl: Kubec
     runs.until("goes-on", lambda s: condition(s, "TrackingAvailable").get("status") == "True", 300)
     status = runs.closed("goes-on", "Succeeded", 600)
     assert (status["attempt"], status.get("failures", 0)) == (1, 0)
-    with kubectl.port_forward(deploy.TRACKING_NAMESPACE, "service/mlflow", 5000) as port:
+    with deploy.mlflow_port(kubectl) as port:
         view = MLflowView(f"http://127.0.0.1:{port}")
         assert [p["step"] for p in view.history(run_id(status), "loss")] == list(range(1, 81))
         assert view.run(run_id(status))["status"] == "FINISHED"
@@ -54,12 +54,12 @@ async def test_a_run_that_ends_while_the_tracker_is_away_is_recorded_later(kubec
     """
     runs.apply(manifest("ends-alone", script))
     runs.phase("ends-alone", "Running")
-    with deploy.scaled_to_zero(kubectl, deploy.TRACKING_NAMESPACE, "mlflow"):
+    with deploy.tracker_away(kubectl):
         status = runs.phase("ends-alone", "Succeeded")
         assert condition(status, "Complete")["status"] == "True"
         assert condition(status, "TrackingAvailable").get("reason") != "RunClosed"
     status = runs.closed("ends-alone", "Succeeded", 300)
-    with kubectl.port_forward(deploy.TRACKING_NAMESPACE, "service/mlflow", 5000) as port:
+    with deploy.mlflow_port(kubectl) as port:
         view = MLflowView(f"http://127.0.0.1:{port}")
         assert view.run(run_id(status))["status"] == "FINISHED"
         assert "logs/attempt-1/node-0.log" in view.artifacts(run_id(status), "logs")

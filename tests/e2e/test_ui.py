@@ -84,7 +84,7 @@ def test_two_runs_are_compared(kubectl: Kubectl, trained: list[dict[str, Any]]) 
     experiment = trained[0]["tracking"]["experimentId"]
     query = f"runs={quote(json.dumps(ids))}&experiments={quote(json.dumps([experiment]))}"
     with (
-        kubectl.port_forward(deploy.TRACKING_NAMESPACE, f"service/{deploy.MLFLOW}", 5000) as port,
+        deploy.mlflow_port(kubectl) as port,
         browser.page() as page,
     ):
         page.goto(f"http://127.0.0.1:{port}/#/compare-runs?{query}")
@@ -97,7 +97,7 @@ def test_two_runs_are_compared(kubectl: Kubectl, trained: list[dict[str, Any]]) 
 def test_the_experiments_runs_are_listed_with_their_charts(kubectl: Kubectl, trained: list[dict[str, Any]]) -> None:
     experiment = trained[0]["tracking"]["experimentId"]
     with (
-        kubectl.port_forward(deploy.TRACKING_NAMESPACE, f"service/{deploy.MLFLOW}", 5000) as port,
+        deploy.mlflow_port(kubectl) as port,
         browser.page() as page,
     ):
         page.goto(
@@ -111,7 +111,7 @@ def test_the_experiments_runs_are_listed_with_their_charts(kubectl: Kubectl, tra
 
 def test_an_artifact_is_downloaded(kubectl: Kubectl, trained: list[dict[str, Any]], tmp_path: Path) -> None:
     with (
-        kubectl.port_forward(deploy.TRACKING_NAMESPACE, f"service/{deploy.MLFLOW}", 5000) as port,
+        deploy.mlflow_port(kubectl) as port,
         browser.page() as page,
     ):
         page.goto(f"http://127.0.0.1:{port}/#/{_place(trained[0])}/artifacts/{LOG}")
