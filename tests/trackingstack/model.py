@@ -154,6 +154,7 @@ class World:
         old = self.objects.get((kind, wanted.key))
         values = wanted.values
         spec: dict[str, Any] = {"replicas": values.get("replicas", 1), "image": values.get("image", {}).get("tag", "")}
+        spec["annotations"] = values["podAnnotations"]
         if kind is Kind.STATEFUL_SET:
             size = values["persistence"]["size"]
             if old is not None and old["spec"]["volumeClaimTemplates"] != _templates(size):
@@ -189,7 +190,7 @@ class World:
 
     def _run(self, kind: Kind, key: Key, obj: dict[str, Any]) -> None:
         pod_key = Key(key.namespace, f"{key.name}-0")
-        revision = f"rev-{obj['spec']['image']}"
+        revision = f"{obj['spec']['image']}/{obj['spec']['annotations']}"
         pod = self.objects.get((Kind.POD, pod_key))
         if pod is not None and pod["metadata"]["labels"]["controller-revision-hash"] != revision:
             healthy = any(c["status"] == "True" for c in pod["status"]["conditions"])

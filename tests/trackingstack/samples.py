@@ -35,8 +35,8 @@ def stack(spec: Json | None = None, status: Json | None = None, *, generation: i
     return TrackingStack.from_dict({"metadata": meta, "spec": spec or {}, "status": status or {}})
 
 
-def secret(name: str, *keys: str, owners: tuple[Json, ...] = (), authorities: str = "") -> SecretView:
-    return SecretView(name, f"{name}-uid", "7", frozenset(keys), owners, authorities)
+def secret(name: str, *keys: str, owners: tuple[Json, ...] = (), **more: str) -> SecretView:
+    return SecretView(name, f"{name}-uid", "7", frozenset(keys), owners, **more)
 
 
 def own_secrets(of: TrackingStack, owners: tuple[Json, ...] = ()) -> dict[str, SecretView]:
@@ -109,7 +109,7 @@ def view(of: TrackingStack, part: Part, **changes: Any) -> PartView:
     size = SIZES.get(part, "")
     name = release_name(of, part)
     found: dict[str, Any] = {
-        "wanted": values.wanted(of, OPTIONS, SIZES)[part],
+        "wanted": values.wanted(of, OPTIONS, SIZES, own_secrets(of))[part],
         "asked_size": size,
         "release": release(part),
         "workload": workload(name, storage=size),

@@ -77,7 +77,10 @@ def picture(world: World) -> dict[str, Any]:
         "published": {
             k: v for k, v in world.status.items() if k not in ("conditions", "releases", "observedGeneration")
         },
-        "releases": {key.name: (r.state, {**r.wanted.values, "owner": None}) for key, r in world.records.items()},
+        "releases": {
+            key.name: (r.state, {**r.wanted.values, "owner": None, "podAnnotations": None})
+            for key, r in world.records.items()
+        },
         "owners": {
             (kind.kind, key.name): owners(obj) for (kind, key), obj in world.objects.items() if kind is not Kind.POD
         },
@@ -87,7 +90,7 @@ def picture(world: World) -> dict[str, Any]:
             if kind is Kind.VOLUME_CLAIM
         },
         "pods": {
-            key.name: obj["metadata"]["labels"]["controller-revision-hash"]
+            key.name: obj["metadata"]["labels"]["controller-revision-hash"].split("/")[0]
             for (kind, key), obj in world.objects.items()
             if kind is Kind.POD
         },

@@ -25,7 +25,7 @@ def test_secrets_come_before_all_else_and_volumes_before_releases() -> None:
     old = {part: view(of, part, release=release(part, current=False)) for part in (Part.DATABASE, Part.STORE)}
     old[Part.STORE] = view(of, Part.STORE, claim=claim("data-a-object-store-0", "1Gi"), release=old[Part.STORE].release)
     look = seen(of, old)
-    few = {name: view for name, view in look.secrets.items() if name != "a-postgresql-credentials"}
+    few = {name: view for name, view in look.secrets.items() if name != "a-object-store-credentials"}
     assert {type(action) for action in decide(of, seen(of, old, secrets=few), NOW).actions} == {MakeSecret}
     assert {type(action) for action in decide(of, look, NOW).actions} == {OwnSecretBy}
     assert {type(action) for action in decide(OF, look, NOW).actions} == {GrowClaim}

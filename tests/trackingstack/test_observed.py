@@ -16,6 +16,17 @@ def test_of_a_secret_only_the_authorities_are_read() -> None:
     assert SecretView.of({"metadata": META}).keys == frozenset()
 
 
+def test_a_renewed_certificate_has_another_fingerprint() -> None:
+    def fingerprint(**data: str) -> str:
+        return SecretView.of({**secret_object("x", data), "metadata": META}).certificates
+
+    first = fingerprint(**{"tls.crt": "one", "tls.key": "k"})
+    assert first == fingerprint(**{"tls.crt": "one", "tls.key": "other", "password": "p"})
+    assert first != fingerprint(**{"tls.crt": "two"})
+    assert first != fingerprint(**{"tls.crt": "one", "ca.crt": "authority"})
+    assert fingerprint(password="p") == ""
+
+
 def workload(status: dict[str, Any], **spec: Any) -> WorkloadView:
     return WorkloadView.of({"metadata": META, "spec": {"replicas": 2, **spec}, "status": status})
 

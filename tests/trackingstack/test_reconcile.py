@@ -181,11 +181,32 @@ async def test_a_deleted_workload_is_seen_at_once_and_so_is_what_went_with_it() 
     assert "a-object-store" in life.world.names(Kind.CONFIG_MAP)
 
 
-async def test_a_deleted_password_is_made_again() -> None:
+async def test_a_deleted_password_of_the_store_is_made_again_and_everybody_reads_it() -> None:
     life = await ready()
+    before = {name: life.world.get(Kind.POD, name)["metadata"]["uid"] for name in life.world.names(Kind.POD)}
     life.world.remove(Kind.SECRET, "a-object-store-credentials")
-    await life.step()
+    for _ in range(8):
+        await life.step()
     assert "a-object-store-credentials" in life.world.names(Kind.SECRET)
+    after = {name: life.world.get(Kind.POD, name)["metadata"]["uid"] for name in life.world.names(Kind.POD)}
+    assert {name for name in before if before[name] != after[name]} == {"a-object-store-0", "a-mlflow-0"}
+    assert life.world.condition("Ready")[0] == "True"
+
+
+async def test_a_deleted_password_of_the_database_is_asked_for_never_replaced() -> None:
+    life = await ready()
+    kept = life.world.get(Kind.SECRET, "a-postgresql-credentials")
+    life.world.remove(Kind.SECRET, "a-postgresql-credentials")
+    for _ in range(4):
+        await life.step()
+    assert life.world.condition("Ready") == ("False", "SecretNotFound")
+    assert life.world.condition("DatabaseReady")[0] == "True"
+    assert not [call for call in life.world.calls if call != "status"]
+    life.world.put(Kind.SECRET, kept)
+    for _ in range(4):
+        await life.step()
+    assert life.world.condition("Ready")[0] == "True"
+    assert not [call for call in life.world.calls if call != "status"]
 
 
 async def test_a_refused_upgrade_is_told_tried_again_and_cleared_by_setting_it_back() -> None:

@@ -1,6 +1,7 @@
 """The charts' values: golden files, and what real helm makes of them."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 from runwright.ports import Json
 from runwright.trackingstack import values
+from runwright.trackingstack.observed import SecretView
 from runwright.trackingstack.options import Options
 from runwright.trackingstack.parts import Part, managed
 from tests.charts import helm
-from tests.trackingstack.samples import OPTIONS, SIZES, UID, stack
+from tests.trackingstack.samples import OPTIONS, SIZES, UID, own_secrets, secret, stack
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 LOCATION: Final = {
@@ -81,7 +83,7 @@ VARIANTS: Final[dict[str, dict[str, Any]]] = {
 def made(spec: Json, options: Options = OPTIONS) -> dict[Part, dict[str, Any]]:
     of = stack(spec)
     sizes = {part: values.asked_size(of, part, options) for part in SIZES}
-    return {part: dict(wanted.values) for part, wanted in values.wanted(of, options, sizes).items()}
+    return {part: dict(wanted.values) for part, wanted in values.wanted(of, options, sizes, own_secrets(of)).items()}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -142,7 +144,7 @@ def test_a_name_of_the_greatest_length_is_cut_nowhere() -> None:
     of = stack(VARIANTS["full"])
     of = of.model_copy(update={"metadata": of.metadata.model_copy(update={"name": name})})
     names = set()
-    for part, wanted in values.wanted(of, OPTIONS, SIZES).items():
+    for part, wanted in values.wanted(of, OPTIONS, SIZES, {}).items():
         manifests = helm.manifests(rendered(part, wanted.values))
         names |= {m["metadata"]["name"] for m in manifests if m["kind"] in ("StatefulSet", "Deployment", "CronJob")}
     ends = ("postgresql", "object-store", "mlflow", "mlflow-backup", "mlflow-gc")
@@ -208,3 +210,40 @@ def test_what_lies_above_wins_and_nothing_is_changed_in_place(below: dict[str, A
 def test_the_same_spec_gives_the_same_values(variant: str) -> None:
     assert made(VARIANTS[variant]) == made(VARIANTS[variant])
     assert set(made(VARIANTS[variant])) == set(managed(stack(VARIANTS[variant])))
+
+
+def states(spec: Json, seen: dict[str, SecretView]) -> list[str]:
+    of = stack(spec)
+    found = values.wanted(of, OPTIONS, SIZES, seen).values()
+    return [str(wanted.values["podAnnotations"][values.ANNOTATION]) for wanted in found]
+
+
+def changed(spec: Json, **seen: SecretView) -> list[Part]:
+    """Which parts' pods start again, when Secrets change."""
+    before = own_secrets(stack(spec)) | {"tls": secret("tls", certificates="1"), "keys": secret("keys")}
+    after = before | {view.name: view for view in seen.values()}
+    both = zip(managed(stack(spec)), states(spec, before), states(spec, after), strict=True)
+    return [part for part, old, new in both if old != new]
+
+
+def test_pods_start_again_when_a_secret_that_they_read_is_made_anew() -> None:
+    anew = replace(secret("a-object-store-credentials"), uid="another")
+    assert changed({}, x=anew) == [Part.STORE, Part.SERVER]
+    anew = replace(secret("keys"), uid="another")
+    external = {"objectStore": {"external": {"bucket": "artifacts", "secretRef": {"name": "keys"}}}}
+    assert changed(external, x=anew) == [Part.SERVER]
+    jobs = {"backup": {"destination": {"bucket": "backups", "secretRef": {"name": "keys"}}}}
+    assert changed(jobs, x=anew) == []
+
+
+def test_pods_start_again_when_their_certificate_is_renewed() -> None:
+    renewed = secret("tls", certificates="2")
+    assert changed({"server": {"tlsSecretName": "tls"}}, x=renewed) == [Part.SERVER]
+    assert changed({"postgresql": {"tlsSecretName": "tls"}}, x=renewed) == [Part.DATABASE]
+
+
+def test_pods_do_not_start_again_for_another_owner_or_the_order_of_reading() -> None:
+    owned = replace(secret("a-postgresql-credentials"), owners=({"uid": "x"},), resource_version="8")
+    assert changed({}, x=owned) == []
+    found = own_secrets(stack())
+    assert states({}, found) == states({}, dict(reversed(found.items())))

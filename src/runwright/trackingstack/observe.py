@@ -75,7 +75,7 @@ async def _managed(stack: TrackingStack, eyes: Eyes, memory: StackMemory, now: d
         part: values.asked_size(stack, part, eyes.options) for part in seen if part is not Part.SERVER
     }
     sizes = {part: template_size(size, seen[part].workload, seen[part].claim) for part, size in asked.items()}
-    wanted = values.wanted(stack, eyes.options, sizes)
+    wanted = values.wanted(stack, eyes.options, sizes, found_secrets)
     found = await asyncio.gather(*(eyes.releases.find(wanted[part]) for part in seen))
     installed = dict(zip(seen, found, strict=True))
     drift = await _drift(seen, installed, wanted, eyes.releases, memory, now)

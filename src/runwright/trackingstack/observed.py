@@ -2,9 +2,10 @@
 
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Final
 
 from runwright.ports import Json, Release, WantedRelease
@@ -12,8 +13,9 @@ from runwright.trackingstack.parts import Part
 
 STATEFUL_SET: Final = "StatefulSet"
 TRACKING_STACK: Final = "TrackingStack"
-READABLE: Final = "ca.crt"
-"""The one key of a Secret whose value is looked at: authorities are no secret."""
+AUTHORITIES: Final = "ca.crt"
+CERTIFICATE: Final = "tls.crt"
+"""The two keys of a Secret whose values are looked at: certificates are no secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class SecretView:
     owners: tuple[Json, ...]
     authorities: str = ""
     """Its ``ca.crt``; ``""`` when there is none."""
+    certificates: str = ""
+    """Fingerprint of its certificate and authorities; ``""`` without any."""
 
     @classmethod
     def of(cls, obj: Json) -> "SecretView":
@@ -57,13 +61,18 @@ class SecretView:
             meta["resourceVersion"],
             frozenset(name for name, value in data.items() if value),
             _owners(obj),
-            _decoded(data.get(READABLE) or ""),
+            _decoded(data.get(AUTHORITIES) or ""),
+            _fingerprint([data.get(key) or "" for key in (CERTIFICATE, AUTHORITIES)]),
         )
 
     def doomed(self, uid: str) -> bool:
         """Whether it goes with another TrackingStack than the one of this uid: an earlier one of the same name."""
         owners = {owner["uid"] for owner in self.owners if owner["kind"] == TRACKING_STACK}
         return bool(owners) and uid not in owners
+
+
+def _fingerprint(texts: Sequence[str]) -> str:
+    return sha256("\n".join(texts).encode()).hexdigest() if any(texts) else ""
 
 
 def _decoded(value: str) -> str:

@@ -10,7 +10,8 @@ from runwright.trackingstack.parts import Part, managed, release_name
 
 LOGIN: Final = ("username", "password")
 S3_KEYS: Final = ("accessKey", "secretKey")
-TLS_KEYS: Final = ("tls.crt", "tls.key", "ca.crt")
+SERVING_KEYS: Final = ("tls.crt", "tls.key")
+TLS_KEYS: Final = (*SERVING_KEYS, "ca.crt")
 CA_KEYS: Final = ("ca.crt",)
 DATABASE_KEYS: Final = ("username", "password", "database")
 
@@ -93,7 +94,9 @@ def named(stack: TrackingStack) -> tuple[NamedSecret, ...]:
         (Part.SERVER, "spec.server", spec.server),
     ):
         if settings is not None and settings.tls_secret_name:
-            found.append(NamedSecret(settings.tls_secret_name, f"{path}.tlsSecretName", TLS_KEYS, part))
+            # Without ca.crt the server's clients trust what their systems trust; MLflow's own have no such choice.
+            keys = SERVING_KEYS if part is Part.SERVER else TLS_KEYS
+            found.append(NamedSecret(settings.tls_secret_name, f"{path}.tlsSecretName", keys, part))
     if spec.postgresql and (database := spec.postgresql.external):
         path = "spec.postgresql.external"
         found.append(NamedSecret(database.secret_ref.name, f"{path}.secretRef.name", DATABASE_KEYS, Part.SERVER))
@@ -115,3 +118,11 @@ def _of(location: S3Location, path: str) -> list[NamedSecret]:
     if location.ca_secret_ref:
         found.append(NamedSecret(location.ca_secret_ref.name, f"{path}.caSecretRef.name", CA_KEYS, Part.SERVER))
     return found
+
+
+def read_by(stack: TrackingStack, part: Part) -> tuple[str, ...]:
+    """Names of the Secrets that the part's pods read when they start."""
+    jobs = ("spec.backup.", "spec.restoreFrom.")
+    names = {secret.name for secret in named(stack) if secret.part is part and not secret.field.startswith(jobs)}
+    names |= {secret.name for secret in own(stack) if part is Part.SERVER or secret.part is part}
+    return tuple(sorted(names))

@@ -2,13 +2,15 @@
 
 import copy
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, Final
 
 from runwright.apis.v1alpha1 import TrackingStack
 from runwright.apis.v1alpha1.trackingstack_parts import PartResources, S3Location
-from runwright.names import API_VERSION
+from runwright.names import API_VERSION, GROUP
 from runwright.ports import Json, WantedRelease
 from runwright.trackingstack import image, secrets
+from runwright.trackingstack.observed import SecretView
 from runwright.trackingstack.options import Options
 from runwright.trackingstack.parts import (
     BUCKET,
@@ -27,6 +29,9 @@ SIZES: Final = {Part.DATABASE: "8Gi", Part.STORE: "20Gi"}
 """Volumes of a stack that says nothing about them; as in the API's reference."""
 REGION: Final = "us-east-1"
 """What a store of our own is told; requests are signed for some region."""
+
+ANNOTATION: Final = f"{GROUP}/secrets"
+"""Annotation of pods: changes with the Secrets that they read."""
 
 Values = dict[str, Any]
 
@@ -54,13 +59,17 @@ def asked_size(stack: TrackingStack, part: Part, options: Options) -> str:
     return (spec.storage if spec else None) or str(default.get("size") or SIZES[part])
 
 
-def wanted(stack: TrackingStack, options: Options, sizes: Mapping[Part, str]) -> Mapping[Part, WantedRelease]:
+def wanted(
+    stack: TrackingStack, options: Options, sizes: Mapping[Part, str], seen: Mapping[str, SecretView]
+) -> Mapping[Part, WantedRelease]:
     """The releases of a stack.
 
     Args:
         stack: What is wanted.
         options: The administrator's defaults.
         sizes: Size in the template of each volume claim (see `policies.storage`).
+        seen: The stack's Secrets: pods read them when they start, so one that is made anew, or a certificate that is
+            renewed, starts them again.
     """
     makers = {Part.DATABASE: _database, Part.STORE: _store, Part.SERVER: _server}
     found = {}
@@ -69,12 +78,22 @@ def wanted(stack: TrackingStack, options: Options, sizes: Mapping[Part, str]) ->
         default = options.defaults.get(part.chart) or {}
         if "resources" in hard:  # what the spec says replaces them as a whole
             default = {name: value for name, value in default.items() if name != "resources"}
-        common = {"fullnameOverride": release_name(stack, part), "owner": owner_reference(stack)}
+        common = {
+            "fullnameOverride": release_name(stack, part),
+            "owner": owner_reference(stack),
+            "podAnnotations": {**(default.get("podAnnotations") or {}), ANNOTATION: _state_of(stack, part, seen)},
+        }
         values = merged(merged(soft, default), {**hard, **common})
         found[part] = WantedRelease(
             key_of(stack, release_name(stack, part)), part.chart, copy.deepcopy(values), owner_reference(stack)
         )
     return found
+
+
+def _state_of(stack: TrackingStack, part: Part, seen: Mapping[str, SecretView]) -> str:
+    views = [view for name in secrets.read_by(stack, part) if (view := seen.get(name)) is not None]
+    lines = [f"{view.name} {view.uid} {view.certificates}" for view in views]
+    return sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def _resources(resources: PartResources | None) -> Values:

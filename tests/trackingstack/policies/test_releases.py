@@ -7,7 +7,7 @@ from runwright.trackingstack.observed import Failure
 from runwright.trackingstack.parts import Part
 from runwright.trackingstack.plan import Install
 from runwright.trackingstack.policies.releases import blocked, due
-from tests.trackingstack.samples import NOW, release, seen, stack, view, workload
+from tests.trackingstack.samples import NOW, release, secret, seen, stack, view, workload
 
 OF = stack()
 
@@ -63,11 +63,16 @@ def test_external_parts_are_not_waited_for() -> None:
     }
     of = stack(spec)
     absent = {Part.SERVER: view(of, Part.SERVER, release=None, workload=None)}
-    assert due(of, seen(of, absent), Part.SERVER, NOW) is not None
+    named = {"pg": secret("pg", "username", "password", "database")}
+    assert due(of, seen(of, absent, secrets=named), Part.SERVER, NOW) is not None
+    problem = blocked(of, seen(of, absent), Part.SERVER)
+    assert problem is not None
+    assert problem.reason == "SecretNotFound"
 
 
 def test_a_part_waits_for_its_own_secrets_only() -> None:
-    absent = {part: view(OF, part, release=None, workload=None) for part in (Part.DATABASE, Part.STORE)}
+    parts = (Part.DATABASE, Part.STORE)
+    absent = {part: view(OF, part, release=None, workload=None, claim=None) for part in parts}
     look = seen(OF, absent)
     secrets = {name: secret for name, secret in look.secrets.items() if "postgresql" not in name}
     look = seen(OF, absent, secrets=secrets)

@@ -1,9 +1,11 @@
 from runwright.trackingstack.parts import Part
 from runwright.trackingstack.policies.secrets import missing, unusable, wrongly_owned
 from runwright.trackingstack.values import owner_reference
-from tests.trackingstack.samples import own_secrets, secret, seen, stack
+from tests.trackingstack.samples import claim, own_secrets, secret, seen, stack, view
 
 BASIC = {"server": {"auth": "Basic"}}
+EMPTY = {Part.DATABASE: view(stack(), Part.DATABASE, claim=None)}
+"""A database without a volume yet."""
 OTHER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "other"}
 
 
@@ -11,7 +13,7 @@ def test_what_is_there_is_not_made_whoever_made_it() -> None:
     of = stack(BASIC)
     assert missing(of, seen(of)) == ()
     few = {"a-mlflow-client": secret("a-mlflow-client")}
-    made = missing(of, seen(of, secrets=few))
+    made = missing(of, seen(of, EMPTY, secrets=few))
     assert [m.secret.name for m in made] == [
         "a-postgresql-credentials",
         "a-object-store-credentials",
@@ -26,8 +28,8 @@ def test_external_parts_need_no_secret_of_ours() -> None:
 
 def test_passwords_go_with_the_stack_only_when_they_shall() -> None:
     kept, gone = stack(), stack({"deletionPolicy": "Delete"})
-    assert [m.owners for m in missing(kept, seen(kept, secrets={}))] == [(), ()]
-    assert [m.owners for m in missing(gone, seen(gone, secrets={}))] == [(owner_reference(gone),)] * 2
+    assert [m.owners for m in missing(kept, seen(kept, EMPTY, secrets={}))] == [(), ()]
+    assert [m.owners for m in missing(gone, seen(gone, EMPTY, secrets={}))] == [(owner_reference(gone),)] * 2
 
 
 def test_owners_follow_the_deletion_policy_and_others_stay() -> None:
@@ -74,3 +76,31 @@ def test_a_password_of_ours_that_lost_its_key_is_told_never_replaced() -> None:
     problem = unusable(of, seen(of, secrets=broken), Part.DATABASE)
     assert problem is not None
     assert problem.message.startswith("Secret a-postgresql-credentials has no password: put it back")
+
+
+def test_a_database_keeps_its_password_so_no_other_is_made_for_its_volume() -> None:
+    of = stack()
+    few = {name: found for name, found in own_secrets(of).items() if "postgresql" not in name}
+    look = seen(of, secrets=few)
+    assert missing(of, look) == ()
+    problem = unusable(of, look, Part.DATABASE)
+    assert problem is not None
+    assert problem.message == (
+        "Secret a-postgresql-credentials is gone, and the database in volume claim data-a-postgresql-0 keeps its "
+        "password: put it back, or delete stack and claim to begin with an empty database"
+    )
+    going = seen(of, {Part.DATABASE: view(of, Part.DATABASE, claim=claim(deleting=True))}, secrets=few)
+    assert missing(of, going) == ()
+    assert unusable(of, going, Part.DATABASE) is None
+    assert [m.secret.name for m in missing(of, seen(of, EMPTY, secrets=few))] == ["a-postgresql-credentials"]
+    store = {name: found for name, found in own_secrets(of).items() if "store" not in name}
+    assert [m.secret.name for m in missing(of, seen(of, secrets=store))] == ["a-object-store-credentials"]
+
+
+def test_a_server_may_do_without_an_authority_of_its_own() -> None:
+    of = stack({"server": {"tlsSecretName": "tls"}, "postgresql": {"tlsSecretName": "tls"}})
+    look = seen(of, secrets={**own_secrets(of), "tls": secret("tls", "tls.crt", "tls.key")})
+    assert unusable(of, look, Part.SERVER) is None
+    problem = unusable(of, look, Part.DATABASE)
+    assert problem is not None
+    assert problem.message == "spec.postgresql.tlsSecretName: Secret tls has no ca.crt; add it"

@@ -7,6 +7,7 @@ from runwright.trackingstack import secrets
 from runwright.trackingstack.observed import Observed, Problem
 from runwright.trackingstack.parts import Part
 from runwright.trackingstack.plan import Install
+from runwright.trackingstack.policies import secrets as usable
 from runwright.trackingstack.policies.remains import remains
 
 WAITING = {Part.DATABASE: "WaitingForDatabase", Part.STORE: "WaitingForObjectStore"}
@@ -16,9 +17,10 @@ def blocked(stack: TrackingStack, seen: Observed, part: Part) -> Problem | None:
     """Why a release that is not as wanted cannot be touched yet."""
     if (going := remains(stack, seen, part)) is not None:
         return going
-    for secret in secrets.own(stack):
-        if secret.part is part and secret.name not in seen.secrets:
-            return Problem("Starting", f"Secret {secret.name} is being made")
+    if (unusable := usable.unusable(stack, seen, part)) is not None:
+        return unusable
+    if any(name not in seen.secrets for name in secrets.read_by(stack, part)):
+        return Problem("Starting", "its Secrets are being made")
     if part is Part.SERVER:
         for needed, reason in WAITING.items():
             view = seen.parts.get(needed)
