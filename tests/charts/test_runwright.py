@@ -202,7 +202,18 @@ def test_the_operator_reads_the_default_stack_and_the_stacks_values(tmp_path: Pa
     values = yaml.safe_load((helm.VALUES / "runwright.yaml").read_text())
     assert wanted.spec == values["defaultStack"]["spec"]
     (tmp_path / "defaults").write_text(mounted(documents, "RUNWRIGHT_STACK_DEFAULTS"))
-    assert stack_defaults.read(tmp_path / "defaults") == values["stackDefaults"]
+    below = {"registry": "registry.example.com:5000"}
+    common = {"image": below, "imagePullSecrets": [{"name": "pull-secret"}]}
+    assert stack_defaults.read(tmp_path / "defaults") == {
+        "postgresql": {**common, "image": {"registry": "elsewhere.example.com"}},
+        "object-store": common,
+        "mlflow": {
+            **common,
+            **values["stackDefaults"]["mlflow"],
+            "backup": {"image": below},
+            "restore": {"image": below},
+        },
+    }
 
 
 def test_an_empty_spec_is_a_whole_stack(tmp_path: Path) -> None:

@@ -52,11 +52,37 @@ default
 {{- end -}}
 {{- end -}}
 
+{{/* Values of the stacks' charts, as YAML or nothing: where the operator's image comes from, theirs do, unless
+stackDefaults says otherwise. */}}
+{{- define "runwright.stackDefaults" -}}
+{{- $found := dict -}}
+{{- range $chart := list "postgresql" "object-store" "mlflow" -}}
+{{- $values := dict -}}
+{{- with $.Values.image.registry -}}
+{{- $image := dict "image" (dict "registry" .) -}}
+{{- $values = deepCopy $image -}}
+{{- if eq $chart "mlflow" -}}
+{{- $values = merge $values (dict "backup" $image "restore" $image) -}}
+{{- end -}}
+{{- end -}}
+{{- with $.Values.imagePullSecrets -}}
+{{- $_ := set $values "imagePullSecrets" . -}}
+{{- end -}}
+{{- with $values -}}
+{{- $_ := set $found $chart . -}}
+{{- end -}}
+{{- end -}}
+{{- with mergeOverwrite (deepCopy $found) (deepCopy .Values.stackDefaults) -}}
+{{- toYaml . -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Changes when what the operator reads at its start does. */}}
 {{- define "runwright.annotations" -}}
 {{- $annotations := .Values.podAnnotations -}}
-{{- if or .Values.defaultStack.create .Values.stackDefaults -}}
-{{- $read := list .Values.defaultStack .Values.stackDefaults | toJson -}}
+{{- $defaults := include "runwright.stackDefaults" . -}}
+{{- if or .Values.defaultStack.create $defaults -}}
+{{- $read := list .Values.defaultStack $defaults | toJson -}}
 {{- $annotations = merge (dict "checksum/stacks" (sha256sum $read)) $annotations -}}
 {{- end -}}
 {{- with $annotations -}}
@@ -163,7 +189,7 @@ start (runwright.operator.rights). These are on the default stack where its name
 - name: RUNWRIGHT_DEFAULT_STACK_FILE
   value: /etc/runwright/default-stack/trackingstack.yaml
 {{- end }}
-{{- if .Values.stackDefaults }}
+{{- if include "runwright.stackDefaults" . }}
 - name: RUNWRIGHT_STACK_DEFAULTS
   value: /etc/runwright/stack-defaults/values.yaml
 {{- end }}
