@@ -44,10 +44,8 @@ def demo() -> int:
         if code := testbed.main(["up"]):
             return code
     kubectl = Kubectl.of_testbed()
-    with steps.step("tracking stack: PostgreSQL, object store, MLflow (helm install)"):
-        deploy.install_tracking(kubectl)
-    with steps.step("operator (helm install) and its TrackingStack"):
-        deploy.install_operator(kubectl)
+    with steps.step("operator, PostgreSQL, object store, MLflow: helm install charts/runwright"):
+        deploy.deploy(kubectl)
     manifest = yaml.safe_load(EXAMPLE.read_text())
     name = manifest["metadata"]["name"]
     with steps.step(f"kubectl apply -f {EXAMPLE.relative_to(ROOT)}"):
@@ -102,7 +100,7 @@ def summary(kubectl: Kubectl, name: str, status: dict[str, Any]) -> dict[str, An
     run_id = status.get("tracking", {}).get("runId", "")
     recorded: dict[str, Any] = {}
     if run_id:  # a run that never got one failed before
-        with kubectl.port_forward(deploy.TRACKING_NAMESPACE, "service/mlflow", 5000) as port:
+        with deploy.mlflow_port(kubectl) as port:
             recorded = MLflowView(f"http://127.0.0.1:{port}").run(run_id)
     seconds = None
     if status.get("startTime") and status.get("completionTime"):
@@ -135,7 +133,7 @@ def show(result: dict[str, Any]) -> None:
     print(f"MLflow run {result['mlflowRunId']}: {result['mlflowStatus']}, {reached}")
     print("Open it:")
     print(f"  export KUBECONFIG={kubectl.kubeconfig}")
-    print(f"  {program} -n {deploy.TRACKING_NAMESPACE} port-forward service/mlflow 5000:5000")
+    print(f"  {program} -n {deploy.TRACKING_NAMESPACE} port-forward service/{deploy.MLFLOW} 5000:5000")
     print(f"  http://127.0.0.1:5000/{path}")
     print("Stop the cluster: make cluster-down")
 

@@ -1,21 +1,24 @@
-"""Installs the product on a test cluster the way a platform engineer does: Secrets, Helm, one TrackingStack."""
+"""Installs the product on a test cluster the way a platform engineer does: by one `helm install`."""
 
 import base64
 import json
-import secrets
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.support.kubectl import CLUSTER_FILE, ROOT, Kubectl, wait_for
 
 OPERATOR_NAMESPACE = "runwright-system"
-TRACKING_NAMESPACE = "runwright-tracking"
+TRACKING_NAMESPACE = OPERATOR_NAMESPACE
+"""The default stack is made where the release is."""
 STACK = "default"
-MLFLOW = "mlflow"
-"""Name of MLflow's Deployment, Service and Ingress."""
+POSTGRESQL, OBJECT_STORE, MLFLOW = f"{STACK}-postgresql", f"{STACK}-object-store", f"{STACK}-mlflow"
+"""Names of the workloads, the Services and (MLflow's) the Ingress of the default stack."""
 UI_HOST = "mlflow.runwright.test"
 VALUES = Path(__file__).resolve().parent / "values"
 READY_SECONDS = 600
@@ -27,7 +30,7 @@ def restricted_namespace(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": enforce}}
 
 
-def helm(kubectl: Kubectl, *args: str) -> str:
+def helm(kubectl: Kubectl, *args: str, stdin: str | None = None) -> str:
     """Run the testbed's helm.
 
     Raises:
@@ -35,17 +38,10 @@ def helm(kubectl: Kubectl, *args: str) -> str:
     """
     program = json.loads(CLUSTER_FILE.read_text()).get("bin", {}).get("helm", "helm")
     command = [program, "--kubeconfig", kubectl.kubeconfig, *args]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, cwd=ROOT)
     if done.returncode:
         raise RuntimeError(f"helm {' '.join(args[:3])}: {done.stderr.strip()}")
     return done.stdout
-
-
-def install(kubectl: Kubectl, release: str, namespace: str, *args: str) -> None:
-    """``helm upgrade --install`` of one of the project's charts with the testbed's values."""
-    values = VALUES / f"{release}.yaml"
-    given = ["--values", str(values)] if values.exists() else []
-    helm(kubectl, "upgrade", "--install", release, f"charts/{release}", "--namespace", namespace, *given, *args)
 
 
 def rolled_out(kubectl: Kubectl, namespace: str, *workloads: str) -> None:
@@ -57,43 +53,32 @@ def rolled_out(kubectl: Kubectl, namespace: str, *workloads: str) -> None:
             raise RuntimeError(f"{workload} in {namespace} is not ready: {done.stderr.strip()}\n{told}")
 
 
-def _secret(kubectl: Kubectl, name: str, values: dict[str, str]) -> None:
-    """Make a Secret once; an existing one is kept, since volumes hold its passwords."""
-    if kubectl.get("secret", name, TRACKING_NAMESPACE) is None:
-        meta = {"name": name, "namespace": TRACKING_NAMESPACE}
-        kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": values})
-
-
 def object_store_credentials(kubectl: Kubectl) -> tuple[str, str]:
     """Access key and secret key of the object store."""
-    data = (kubectl.get("secret", "object-store-credentials", TRACKING_NAMESPACE) or {})["data"]
+    data = (kubectl.get("secret", f"{OBJECT_STORE}-credentials", TRACKING_NAMESPACE) or {})["data"]
     access, secret = (base64.b64decode(data[k]).decode() for k in ("accessKey", "secretKey"))
     return access, secret
 
 
-def install_tracking(kubectl: Kubectl) -> None:
-    """PostgreSQL, the object store and MLflow."""
-    kubectl.apply(restricted_namespace(TRACKING_NAMESPACE))
-    database = {"username": "mlflow", "password": secrets.token_hex(16), "database": "mlflow"}
-    _secret(kubectl, "postgresql-credentials", database)
-    keys = {"accessKey": secrets.token_hex(10), "secretKey": secrets.token_hex(20)}
-    _secret(kubectl, "object-store-credentials", keys)
-    for release in ("postgresql", "object-store", "mlflow"):
-        install(kubectl, release, TRACKING_NAMESPACE)
-    rolled_out(kubectl, TRACKING_NAMESPACE, "statefulset/postgresql", "statefulset/object-store", "deployment/mlflow")
+def values() -> dict[str, Any]:
+    """The testbed's values: a default stack, with each chart's small amounts below it."""
+    found: dict[str, Any] = yaml.safe_load((VALUES / "runwright.yaml").read_text())
+    charts = ("postgresql", "object-store", "mlflow")
+    found["stackDefaults"] = {chart: yaml.safe_load((VALUES / f"{chart}.yaml").read_text()) for chart in charts}
+    return found
+
+
+def install(kubectl: Kubectl, release: str, namespace: str, given: dict[str, Any], *args: str) -> None:
+    """Install the product with one command, or bring it up to date; wait for the operator."""
+    chart = ["upgrade", "--install", release, "charts/runwright", "--namespace", namespace]
+    helm(kubectl, *chart, "--values", "-", *args, stdin=yaml.safe_dump(given))
+    name = release if "runwright" in release else f"{release}-runwright"
+    rolled_out(kubectl, namespace, f"deployment/{name}")
 
 
 def upgrade_operator(kubectl: Kubectl, *args: str) -> None:
-    """Install or upgrade the operator and wait for it."""
-    install(
-        kubectl,
-        "runwright",
-        OPERATOR_NAMESPACE,
-        "--set",
-        f"defaultStack.namespace={TRACKING_NAMESPACE},defaultStack.name={STACK}",
-        *args,
-    )
-    rolled_out(kubectl, OPERATOR_NAMESPACE, "deployment/runwright")
+    """Install or upgrade the release and wait for the operator."""
+    install(kubectl, "runwright", OPERATOR_NAMESPACE, values(), *args)
 
 
 def stack_namespaces(*names: str) -> tuple[str, str]:
@@ -101,32 +86,62 @@ def stack_namespaces(*names: str) -> tuple[str, str]:
     return "--set", f"stackNamespaces={{{','.join((TRACKING_NAMESPACE, *names))}}}"
 
 
-def install_operator(kubectl: Kubectl) -> None:
-    """The operator with its CRDs, and the TrackingStack that runs use by default."""
-    kubectl.apply(restricted_namespace(OPERATOR_NAMESPACE))
-    upgrade_operator(kubectl)
-    kubectl.apply(
-        {
-            "apiVersion": "runwright.dev/v1alpha1",
-            "kind": "TrackingStack",
-            "metadata": {"name": STACK, "namespace": TRACKING_NAMESPACE},
-            "spec": {"server": {"external": {"trackingUri": f"http://mlflow.{TRACKING_NAMESPACE}.svc:5000"}}},
-        }
-    )
-    kubectl(
-        "-n", TRACKING_NAMESPACE, "wait", "trackingstack", STACK, "--for=condition=Ready", f"--timeout={READY_SECONDS}s"
-    )
+def stack_ready(kubectl: Kubectl, namespace: str, name: str = STACK) -> dict[str, Any]:
+    """Wait until a TrackingStack is ready; what it and its pods say is in the error."""
+
+    def probe() -> dict[str, Any] | None:
+        found = kubectl.get("trackingstack", name, namespace) or {}
+        status: dict[str, Any] = found.get("status", {})
+        told = {one["type"]: one["status"] for one in status.get("conditions", ())}
+        current = status.get("observedGeneration") == found.get("metadata", {}).get("generation")
+        return found if current and told.get("Ready") == "True" else None
+
+    try:
+        return wait_for(f"TrackingStack {namespace}/{name}", probe, READY_SECONDS)
+    except TimeoutError as error:
+        told = kubectl.run("-n", namespace, "describe", "trackingstack", name, check=False).stdout
+        pods = kubectl.run("-n", namespace, "get", "pods,events", check=False).stdout
+        raise RuntimeError(f"{error}\n{told}\n{pods}") from None
 
 
 def deploy(kubectl: Kubectl) -> None:
     """Install everything; what is there already is brought up to date."""
-    install_tracking(kubectl)
-    install_operator(kubectl)
+    kubectl.apply(restricted_namespace(OPERATOR_NAMESPACE))
+    upgrade_operator(kubectl)
+    stack_ready(kubectl, TRACKING_NAMESPACE)
+
+
+@contextmanager
+def tracker_away(kubectl: Kubectl) -> Iterator[None]:
+    """Take MLflow away for the block's duration; it is back and ready at its end.
+
+    Its pod is deleted and the namespace takes no other: a Deployment that somebody scales down, the operator repairs.
+    """
+    meta = {"name": "no-new-pods", "namespace": TRACKING_NAMESPACE}
+    kubectl.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": {"hard": {"pods": "0"}}})
+    selector = f"app.kubernetes.io/name=mlflow,app.kubernetes.io/instance={MLFLOW}"
+    try:
+        kubectl("-n", TRACKING_NAMESPACE, "delete", "pods", "-l", selector)
+        wait_for("MLflow is away", lambda: not kubectl.objects("pods", TRACKING_NAMESPACE, selector), 180)
+        yield
+    finally:
+        kubectl("-n", TRACKING_NAMESPACE, "delete", "resourcequota", meta["name"])
+        # Its controller backs off after each refusal; a change makes it look at once.
+        now = f"runwright.dev/looked-at={time.time()}"
+        kubectl("-n", TRACKING_NAMESPACE, "annotate", "replicasets", "-l", selector, now, "--overwrite")
+        rolled_out(kubectl, TRACKING_NAMESPACE, f"deployment/{MLFLOW}")
+
+
+@contextmanager
+def mlflow_port(kubectl: Kubectl) -> Iterator[int]:
+    """MLflow's API on a local port; the forward ends with the pod behind it."""
+    with kubectl.port_forward(TRACKING_NAMESPACE, f"service/{MLFLOW}", 5000) as port:
+        yield port
 
 
 @contextmanager
 def scaled_to_zero(kubectl: Kubectl, namespace: str, deployment: str) -> Iterator[None]:
-    """Take a Deployment away for the block's duration; it is back and ready at its end."""
+    """Take a Deployment that no TrackingStack owns away for the block's duration; it is back and ready at its end."""
     kubectl("-n", namespace, "scale", "deployment", deployment, "--replicas=0")
     try:
         selector = f"app.kubernetes.io/name={deployment}"
