@@ -47,7 +47,7 @@ def test_postgresql_keeps_its_data_and_refuses_another_major_version(kubectl: Ku
     secret = {"username": "team", "password": PASSWORD, "database": "runs"}
     meta = {"name": "postgresql-credentials", "namespace": namespace}
     kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": secret})
-    deploy.install(kubectl, "postgresql", namespace)
+    deploy.install_chart(kubectl, "postgresql", namespace)
     ready(kubectl, namespace, "postgresql-0")
 
     def sql(user: str, statement: str) -> str:
@@ -86,22 +86,22 @@ def refusal(kubectl: Kubectl, namespace: str) -> str:
 
 
 def test_mlflow_knows_its_names_and_keeps_files_behind_itself(kubectl: Kubectl) -> None:
-    deploy.install_tracking(kubectl)
-    space = deploy.TRACKING_NAMESPACE
-    names = ["mlflow", f"mlflow.{space}", f"mlflow.{space}.svc", f"mlflow.{space}.svc.cluster.local"]
+    deploy.deploy(kubectl)
+    space, name = deploy.TRACKING_NAMESPACE, deploy.MLFLOW
+    names = [name, f"{name}.{space}", f"{name}.{space}.svc", f"{name}.{space}.svc.cluster.local"]
     # Asked through the Service by each name, and with a name that it must refuse.
     program = f"""
 import json, urllib.error, urllib.request
 path = "/api/2.0/mlflow/experiments/get?experiment_id=0"
-seen = {{name: urllib.request.urlopen(f"http://{{name}}:5000{{path}}").status for name in {names!r}}}
+seen = {{one: urllib.request.urlopen(f"http://{{one}}:5000{{path}}").status for one in {names!r}}}
 try:
-    urllib.request.urlopen(urllib.request.Request("http://mlflow:5000" + path, headers={{"Host": "evil.example.com"}}))
+    urllib.request.urlopen(urllib.request.Request("http://{name}:5000" + path, headers={{"Host": "evil.example.com"}}))
 except urllib.error.HTTPError as error:
     seen["evil"] = error.code
-info = json.load(urllib.request.urlopen("http://mlflow:5000/api/3.0/mlflow/server-info"))
+info = json.load(urllib.request.urlopen("http://{name}:5000/api/3.0/mlflow/server-info"))
 print(json.dumps([seen, info]))
 """
-    told = kubectl("-n", space, "exec", "deploy/mlflow", "-c", "mlflow", "--", "python3", "-c", program)
+    told = kubectl("-n", space, "exec", f"deploy/{name}", "-c", "mlflow", "--", "python3", "-c", program)
     seen, info = json.loads(told.splitlines()[-1])
     assert seen == {**dict.fromkeys(names, 200), "evil": 403}
     assert info["multipart_downloads_enabled"] is False
@@ -112,7 +112,8 @@ print(json.dumps([seen, info]))
 def test_every_chart_is_accepted_by_the_api_server(kubectl: Kubectl) -> None:
     for chart in helm.ALL:
         # A ServiceMonitor's CRD is not installed here, and namespaces of the full values do not exist.
-        values = {"serviceMonitor": {"enabled": False}, "watchNamespaces": []} if chart == "runwright" else {}
+        away = {"serviceMonitor": {"enabled": False}, "watchNamespaces": [], "stackNamespaces": []}
+        values = away if chart == "runwright" else {}
         for full in (False, True):
             rendered = helm.template(chart, values, full=full).replace(helm.NAMESPACE, "default")
             kubectl.run("apply", "--dry-run=server", "-f", "-", stdin=rendered)

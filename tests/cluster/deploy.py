@@ -44,6 +44,12 @@ def helm(kubectl: Kubectl, *args: str, stdin: str | None = None) -> str:
     return done.stdout
 
 
+def install_chart(kubectl: Kubectl, chart: str, namespace: str, *args: str) -> None:
+    """``helm upgrade --install`` of one of the stack's charts by itself, with the testbed's values."""
+    where = ["upgrade", "--install", chart, f"charts/{chart}", "--namespace", namespace]
+    helm(kubectl, *where, "--values", str(VALUES / f"{chart}.yaml"), *args)
+
+
 def rolled_out(kubectl: Kubectl, namespace: str, *workloads: str) -> None:
     """Wait until workloads are ready; what the pods say is in the error."""
     for workload in workloads:
