@@ -4,8 +4,9 @@ import os
 import shutil
 from pathlib import Path
 
+from tests.cluster import paths
 from tests.cluster.hostpackages import find
-from tests.cluster.shell import run
+from tests.cluster.shell import exclusive, run
 
 PACKAGES = {"git": "git", "openssh-client": "ssh", "openssh-server": "sshd"}
 GIT_BACKEND = "git-http-backend"
@@ -22,13 +23,19 @@ def install() -> None:
     Raises:
         ClusterError: It can't be; says what to install.
     """
+    paths.cache().mkdir(parents=True, exist_ok=True)
+    with exclusive(paths.cache() / "apt.lock"):  # workers of pytest-xdist come at the same time
+        _install()
+
+
+def _install() -> None:
     missing = [package for package, program in PACKAGES.items() if find(program) is None]
     if nss_wrapper() is None:
         missing.append("libnss-wrapper")
     if not missing:
         return
     remedy = f"install {', '.join(missing)} with your distribution's package manager (the names are Debian's)"
-    quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    quiet = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # 1: invoke-rc.d starts nothing
     run(["apt-get", "update", "-qq"], env=quiet, remedy=remedy)
     run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], env=quiet, remedy=remedy)
 
