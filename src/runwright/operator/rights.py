@@ -92,8 +92,8 @@ STACKS: Final = (
     Right("batch", "cronjobs", ("get", "create", "patch", "delete"), purpose="backups and `mlflow gc`"),
     Right("networking.k8s.io", "networkpolicies", ("get", "create", "patch", "delete"), purpose="who reaches a part"),
     Right("networking.k8s.io", "ingresses", ("get", "create", "patch", "delete"), purpose="`server.ingress`"),
-    Right("", "persistentvolumeclaims", ("get", "list", "patch"), purpose="volumes that grow"),
-    Right("batch", "jobs", ("get", "list"), purpose="why a backup failed"),
+    Right("", "persistentvolumeclaims", ("get", "patch"), purpose="volumes that grow"),
+    Right("batch", "jobs", ("get",), purpose="why a backup failed"),
     Right(
         "",
         "pods",

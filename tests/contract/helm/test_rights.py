@@ -7,15 +7,19 @@ import pytest
 
 from runwright.errors import RefusedError
 from runwright.helm.releases import HISTORY
+from runwright.kube.cache import Cache
+from runwright.kube.client import Client
+from runwright.kube.cluster import KubeCluster
+from runwright.kube.connection import Connection
 from runwright.operator.rights import STACKS, Right
-from runwright.ports import Json
+from runwright.ports import Json, Key, Kind
 from tests.contract.helm.conftest import Connect
 from tests.contract.helm.world import World
 
 pytestmark = pytest.mark.contract
 
 OTHERS: Final = {"secrets", "persistentvolumeclaims", "pods", "jobs", "events"}
-"""The reconciler uses these itself."""
+"""The reconciler uses these itself: tests/contract/trackingstack/test_rights.py."""
 RECONCILERS: Final = {("delete", "statefulsets")}
 """A StatefulSet is deleted, and its pod left, when its volume has grown."""
 USED: Final = [
@@ -53,6 +57,25 @@ async def life(world: World, connect: Connect) -> Sequence[Json]:
     for _ in range(HISTORY - 1):
         await releases.install(database)
     return [record.config_map for record in world.records()]
+
+
+async def test_a_pod_of_the_same_name_that_is_another_is_looked_at(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one use of `get pods`: a delete that met another uid asks whether the pod is gone."""
+    container = {"name": "one", "image": "registry.example/one:1"}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": {"containers": [container]}}
+    world.admin.request("POST", f"/api/v1/namespaces/{world.namespace}/pods", pod)
+    monkeypatch.setenv("KUBECONFIG", str(world.kubeconfig))
+    client = Client(await Connection.open())
+    cluster, key = KubeCluster(client, Cache()), Key(world.namespace, "one")
+    world.grant(rules())
+    await cluster.delete(Kind.POD, key, uid="another")
+    [pods] = [right for right in STACKS if right.resource == "pods"]
+    world.grant(rules(without=("get", pods)))
+    with pytest.raises(RefusedError, match='cannot get resource "pods"'):
+        await cluster.delete(Kind.POD, key, uid="another")
+    await client.close()
 
 
 async def test_with_all_of_them_releases_live(world: World, connect: Connect) -> None:
