@@ -234,6 +234,22 @@ def test_unknown_revision(pod: Pod, https: HttpsGit, secret: str, revision: str,
     assert not outcome.error["retryable"]
 
 
+def test_a_branch_that_vanishes_while_it_is_fetched(
+    pod: Pod, https: HttpsGit, repository: Repository, secret: str
+) -> None:
+    repository.git("checkout", "-q", "-b", "side")
+    repository.commit({"train.py": "print('side')\n"})
+    https.trouble.old_protocol = True  # what there is, is told in one answer; what is wanted, asked with the next
+    https.trouble.gate.clear()
+    process = pod.start(pod.job(git={"url": https.url("code.git"), "credentials": secret, "revision": "side"}))
+    assert https.waiting.wait(60), pod.log
+    repository.git("push", "-q", "origin", ":side")
+    https.trouble.gate.set()
+    outcome = pod.outcome(process)
+    assert outcome.code == 83, outcome.log
+    assert "side vanished while it was fetched" in outcome.error["message"]
+
+
 def test_a_tag_of_a_file_is_no_commit(pod: Pod, https: HttpsGit, repository: Repository, secret: str) -> None:
     repository.git("tag", "blob", repository.git("rev-parse", "HEAD:train.py"))
     repository.push()

@@ -234,6 +234,11 @@ def fetch_git(job: GitJob, workspace: Path, setting: Setting, resolved: Callable
         resolved(commit)
         checkout = check_out(git, repository.directory, scratch / "tree", commit, folder)
         move_into(scratch / "tree", workspace)
+    except RefusedWantError as refusal:
+        message = f"{job.revision or 'the default branch'} vanished while it was fetched ({refusal})"
+        raise FetchError(Reason.GIT_REVISION, REVISION_FIELD, message, "check that it still exists") from None
+    except TroubleError as trouble:  # of a command that asks no server
+        raise FetchError(Reason.INTERNAL, URL_FIELD, f"git failed: {trouble}") from None
     except OSError as error:
         raise describe(error, URL_FIELD, workspace) from None
     finally:
