@@ -23,7 +23,8 @@ class ArtifactServer:
 
     Attributes:
         stored: Content by path below the proxy's root.
-        answers: Statuses of the next PUTs; 0 never answers. Then 200.
+        answers: Statuses of the next PUTs; 0 never answers, a negative one answers and hangs up
+            without reading what is sent. Then 200.
         requests: Method and path of every request, in order.
         authorization: The header without which a PUT gets 401.
         artifact_uri: Where ``runs/get`` says that the run keeps its artifacts.
@@ -81,6 +82,10 @@ class ArtifactServer:
                 if status == 0:
                     outer.released.wait()
                     self.close_connection = True
+                    return
+                if status < 0:
+                    self.close_connection = True
+                    self.answer(-status, b"too large")
                     return
                 content = self.rfile.read(int(self.headers["Content-Length"]))
                 if outer.authorization and self.headers.get("Authorization") != outer.authorization:

@@ -162,6 +162,21 @@ def test_sigterm_after_the_script_s_own_end_changes_nothing(pod: Pod, server: Ar
     assert not launched.told.terminated
 
 
+def test_a_script_that_had_ended_before_sigterm_keeps_its_code(pod: Pod) -> None:
+    """Both have happened by the time that the launcher looks."""
+    launched = pod.start("sh", "-c", "echo $$ ready; while [ ! -e enough ]; do sleep 0.02; done")
+    launched.wait_for(b"ready")
+    script = int(launched.read.split()[0])
+    launched.send(signal.SIGSTOP)
+    until(lambda: state(launched.pid) == "T", "the launcher to stand still")
+    (pod.folder / "enough").touch()
+    until(lambda: state(script) == "Z", "the script's end")
+    launched.send(signal.SIGTERM)
+    launched.send(signal.SIGCONT)
+    assert launched.end() == 0
+    assert not launched.told.terminated
+
+
 def test_the_script_leads_a_session_of_its_own_with_default_signals(pod: Pod) -> None:
     script = (
         "import os; print(os.getsid(0) == os.getpgid(0) == os.getpid()); "

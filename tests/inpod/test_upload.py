@@ -83,6 +83,14 @@ def test_a_refusal_is_final(tracked: Pod, server: ArtifactServer, status: int) -
     assert len(server.requests) == 2
 
 
+def test_a_server_that_refuses_before_it_has_read_everything(tracked: Pod, server: ArtifactServer) -> None:
+    server.answers = [-413]
+    launched = tracked.start("head", "-c", "12000000", "/dev/zero", stdout=subprocess.DEVNULL)
+    assert launched.end() == 0
+    assert launched.told.problem == "127.0.0.1 answered 413: too large"
+    assert len(server.requests) == 2
+
+
 def test_a_server_that_always_fails(tracked: Pod, server: ArtifactServer) -> None:
     server.answers = [500] * 1000
     launched = tracked.run(*SCRIPT, env={"RUNWRIGHT_UPLOAD_SECONDS": "3"})
