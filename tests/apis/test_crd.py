@@ -175,8 +175,6 @@ def test_what_is_fixed_at_creation() -> None:
         (".spec", ".server.external"),
         (".spec", ".postgresql"),
         (".spec", ".objectStore"),
-        (".spec.postgresql.storage", None),
-        (".spec.objectStore.storage", None),
     }
 
 

@@ -117,16 +117,6 @@ MOVES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"objectStore": {"storageClassName": "slow"}},
         "spec.objectStore: Invalid value: the storage class of a volume is fixed",
     ),
-    "a-database-shrinks": (
-        {"postgresql": {"storage": "10Gi"}},
-        {"postgresql": {"storage": "10G"}},
-        'spec.postgresql.storage: Invalid value: "10G": a volume cannot shrink',
-    ),
-    "a-store-shrinks": (
-        {"objectStore": {"storage": "1Ti"}},
-        {"objectStore": {"storage": 1099511627775}},
-        "spec.objectStore.storage: Invalid value: 1099511627775: a volume cannot shrink",
-    ),
 }
 
 

@@ -31,11 +31,6 @@ CronSchedule = Annotated[
 """Five fields, or ``@daily`` and the like."""
 CaBundle = Annotated[str, Field(min_length=1, max_length=65536, pattern=r"^\s*-----BEGIN CERTIFICATE-----")]
 
-GROWS_ONLY = Rule(
-    "quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",
-    "a volume cannot shrink: set it to its old size or a larger one",
-)
-
 
 class SecretRef(ApiModel):
     """A Secret of the stack's namespace."""
@@ -93,8 +88,8 @@ class PostgresqlSpec(ApiModel):
     """Version of PostgreSQL, e.g. "17"; another major version needs a backup and a restore."""
     image: ImageReference | None = None
     """Image to run instead of the operator's own choice."""
-    storage: Annotated[Quantity, GROWS_ONLY] | None = None
-    """Size of the volume, default 8Gi; may grow where the storage class allows it."""
+    storage: Quantity | None = None
+    """Size of the volume, default 8Gi; may grow where the storage class allows it, a smaller one is ignored."""
     storage_class_name: ObjectName | None = None
     """Storage class of the volume; default: the cluster's."""
     resources: PartResources | None = None
@@ -138,8 +133,8 @@ class ObjectStoreSpec(ApiModel):
 
     image: ImageReference | None = None
     """Image to run instead of the operator's own choice."""
-    storage: Annotated[Quantity, GROWS_ONLY] | None = None
-    """Size of the volume, default 20Gi; may grow where the storage class allows it."""
+    storage: Quantity | None = None
+    """Size of the volume, default 20Gi; may grow where the storage class allows it, a smaller one is ignored."""
     storage_class_name: ObjectName | None = None
     """Storage class of the volume; default: the cluster's."""
     resources: PartResources | None = None
