@@ -27,7 +27,7 @@ from runwright.operator.wiring import Parts
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS: Final = 20.0
-"""For reconciles in work at SIGTERM; with the rest below the usual terminationGracePeriodSeconds of 30."""
+"""For reconciles in work at SIGTERM; with what follows, helm's end included, below the chart's grace period of 45 s."""
 STOP_SECONDS: Final = 5.0
 """For the watches to end."""
 
