@@ -79,6 +79,12 @@ class Life:
     def delete(self, key: Key = KEY) -> None:
         self.world.delete(Kind.TRAINING_RUN, key)
 
+    def print_lines(self) -> None:
+        """Every pod that runs prints a line."""
+        for pod in self.pods():
+            if pod["status"]["phase"] == "Running":
+                self.world.printed[pod["metadata"]["name"]] = self.world.now
+
     def restart(self) -> None:
         """Kill the operator and start a fresh one."""
         self.world.watchers.remove(self.process)
@@ -142,6 +148,10 @@ class Life:
     def mlflow(self) -> dict[str, str]:
         """State by run id."""
         return {run_id: stored.run.status for run_id, stored in self.world.mlflow.runs.items()}
+
+    def world_said(self, reason: str) -> str:
+        """Messages of Events with this reason."""
+        return "\n".join(message for said, message in self.world.told if said == reason)
 
     def count(self, prefix: str) -> int:
         """Mutating calls of operators whose label begins so."""

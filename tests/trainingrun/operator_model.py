@@ -117,6 +117,7 @@ class ModelCluster:
 
     async def post_event(self, kind: Kind, obj: Json, note: EventNote) -> None:
         self._world.events.append(note.reason)
+        self._world.told.append((note.reason, note.message))
 
     def _learn(self, kind: Kind, obj: Json) -> None:
         if kind in WATCHED:

@@ -72,6 +72,8 @@ class Store:
         self.phases: list[str] = []
         """Every phase a status write told, in order."""
         self.events: list[str] = []
+        self.told: list[tuple[str, str]] = []
+        """(Reason, message) of every Event."""
         self.paused: Callable[[], Any] | None = None
         self._counter, self._order = itertools.count(1), itertools.count()
         self._timers: list[tuple[float, int, Callable[[], object]]] = []

@@ -1,6 +1,11 @@
+import json
+from typing import Any
+
 import pytest
 
 from runwright.trainingrun.failures import ended, first_failed
+from runwright.trainingrun.fetched import Fetched
+from runwright.trainingrun.observed import PodView, SetupView
 from runwright.trainingrun.plan import Ended
 from tests.trainingrun.samples import NOW, ago, failed_job, failed_pod, job, running_pod
 
@@ -102,3 +107,123 @@ def test_a_command_that_does_not_start_names_the_remedy() -> None:
 def test_the_jobs_own_deadline_is_one() -> None:
     over = ended(failed_job(reason="DeadlineExceeded", message="too long"), ())
     assert over == Ended("Failure", "DeadlineExceeded", "too long", NOW)
+
+
+# ---------------------------------------------------------------------------------------------------- SIGTERM
+
+
+def test_sigterm_from_outside_is_a_disruption() -> None:
+    told = failed_pod(code=143)
+    over = ended(failed_job(reason="BackoffLimitExceeded"), (told,))
+    assert over is not None
+    assert (over.outcome, over.reason, over.exit_code) == ("Disruption", "Terminated", 143)
+
+
+def test_it_is_one_even_when_the_pods_are_gone() -> None:
+    over = ended(failed_job(message=RULE_1.format("x", 143)), ())
+    assert over is not None
+    assert (over.outcome, over.reason) == ("Disruption", "Terminated")
+
+
+def test_pods_that_were_ended_because_of_a_failure_do_not_hide_it() -> None:
+    bad, ended_for_it = failed_pod(1, code=3, finished=ago(9)), failed_pod(0, code=143, finished=ago(5))
+    over = ended(failed_job(message=RULE_1.format(bad.name, 3)), (ended_for_it, bad))
+    assert over is not None
+    assert (over.outcome, over.pod, over.exit_code) == ("Failure", bad, 3)
+
+
+def test_a_drained_node_is_to_blame_for_the_failure_that_followed() -> None:
+    drained = failed_pod(0, code=143, disrupted="the node is drained", disrupted_at=ago(20), finished=ago(5))
+    broken = failed_pod(1, code=1, finished=ago(10))
+    over = ended(failed_job(message=RULE_1.format(broken.name, 1)), (drained, broken))
+    assert over is not None
+    assert (over.outcome, over.pod, over.message) == ("Disruption", drained, "the node is drained")
+
+
+def test_a_drain_that_came_after_the_failure_is_not() -> None:
+    drained = failed_pod(0, code=143, disrupted="the node is drained", disrupted_at=ago(5), finished=ago(3))
+    broken = failed_pod(1, code=1, finished=ago(10))
+    over = ended(failed_job(message=RULE_1.format(broken.name, 1)), (drained, broken))
+    assert over is not None
+    assert (over.outcome, over.exit_code) == ("Failure", 1)
+
+
+# ---------------------------------------------------------------------------------------------------- launcher
+
+
+def launched(**fields: Any) -> str:
+    return json.dumps({"runwright": 1, **fields})
+
+
+def test_the_launcher_tells_the_last_lines_and_the_scripts_words() -> None:
+    bad = failed_pod(exit_message=launched(exitCode=3, tail="Traceback", message="no such column: age"))
+    over = ended(failed_job(), (bad,))
+    assert over is not None
+    assert over.tail == "Traceback"
+    assert over.message.endswith("exited with code 3: no such column: age")
+
+
+def test_the_kernel_may_kill_a_process_of_the_script() -> None:
+    bad = failed_pod(code=137, exit_message=launched(exitCode=137, outOfMemory=1))
+    over = ended(failed_job(), (bad,))
+    assert over is not None
+    assert over.reason == "OOMKilled"
+    assert "resourcesPerNode.memory" in over.message
+
+
+def test_a_command_that_the_launcher_cannot_start_names_the_remedy() -> None:
+    bad = failed_pod(code=127, exit_message=launched(message="trainn.py: no such file"))
+    over = ended(failed_job(), (bad,))
+    assert over is not None
+    assert over.reason == "StartError"
+    assert over.message.endswith("could not start its command: trainn.py: no such file; check command and image")
+
+
+# ---------------------------------------------------------------------------------------------------- fetching
+
+RULE_FETCH = "Container fetch for pod team-a/{} failed with exit code {} matching FailJob rule at index 2"
+
+
+def unfetched(code: int, message: str = "", reason: str = "Error") -> PodView:
+    return failed_pod(code=None, exit_reason="", setup=SetupView(code, reason, message, NOW))
+
+
+def test_why_data_could_not_be_fetched_is_told_and_not_tried_again_where_that_is_no_use() -> None:
+    error = {"reason": "DatasetMismatch", "message": "spec.datasets[0].sha256: ...", "retryable": False}
+    pod = unfetched(92, json.dumps({"version": 1, "error": error}))
+    over = ended(failed_job(message=RULE_FETCH.format(pod.name, 92)), (pod,))
+    assert over == Ended("Failure", "DatasetMismatch", "spec.datasets[0].sha256: ...", NOW, pod, 92, final=True)
+
+
+def test_a_store_that_does_not_answer_may_be_tried_again() -> None:
+    over = ended(failed_job(message=RULE_FETCH.format("x", 75)), (unfetched(75),))
+    assert over is not None
+    assert (over.reason, over.final) == ("SourceUnavailable", False)
+
+
+def test_the_job_alone_tells_why_nothing_was_fetched() -> None:
+    over = ended(failed_job(message=RULE_FETCH.format("x", 83)), ())
+    assert over is not None
+    assert (over.outcome, over.reason, over.final) == ("Failure", "GitRevisionNotFound", True)
+
+
+def test_a_fetch_that_ran_out_of_memory_says_so() -> None:
+    over = ended(failed_job(message=RULE_FETCH.format("x", 137)), (unfetched(137, reason="OOMKilled"),))
+    assert over is not None
+    assert over.reason == "OOMKilled"
+
+
+def test_a_fetch_that_was_ended_from_outside_is_a_disruption() -> None:
+    over = ended(failed_job(reason="BackoffLimitExceeded"), (unfetched(143),))
+    assert over is not None
+    assert (over.outcome, over.reason) == ("Disruption", "Terminated")
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", "1", '{"git": 3, "error": "no"}', "{", "null"])
+def test_what_is_no_report_says_nothing(text: str) -> None:
+    assert Fetched.of(text) == Fetched()
+
+
+def test_the_commit_is_read() -> None:
+    found = Fetched.of('{"version": 1, "git": {"commit": "abc", "ref": "refs/heads/main"}}')
+    assert (found.commit, found.ref) == ("abc", "refs/heads/main")

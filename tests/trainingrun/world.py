@@ -166,12 +166,14 @@ class World(Store):
             return over_limit
         first = min(failed, key=ended)
         name = f"{first['metadata']['namespace']}/{first['metadata']['name']}"
-        code = _ended(first)["exitCode"]
+        code = _ended(first).get("exitCode")
         for number, rule in enumerate(job["spec"]["podFailurePolicy"]["rules"]):
             said = f"matching FailJob rule at index {number}"
             if "onPodConditions" in rule:
                 if any(c["type"] == "DisruptionTarget" for c in first["status"].get("conditions", ())):
                     return "PodFailurePolicy", f"Pod {name} has condition DisruptionTarget {said}"
+                continue
+            if code is None:
                 continue
             listed = code in rule["onExitCodes"]["values"]
             if listed != (rule["onExitCodes"]["operator"] == "In"):
@@ -247,6 +249,8 @@ class World(Store):
         stored = self.objects.get((Kind.POD, key))
         if stored is None or stored["metadata"]["uid"] != uid or "deletionTimestamp" in stored["metadata"]:
             return
+        if stored["status"]["phase"] in OVER:
+            return
         if self.places is None:
             self._begin(key, uid, behavior)
             return
@@ -261,6 +265,17 @@ class World(Store):
         spec = {**stored["spec"], "nodeName": "n1"}
         self.update(Kind.POD, key, lambda new: new.update(spec=spec, status={"phase": "Pending", "conditions": [told]}))
         self.after(0.5, lambda: self._begin(key, uid, behavior))
+
+    def place_now(self, key: Key) -> None:
+        """Have the scheduler look at one pod that waits."""
+        for waiting, uid, behavior in list(self._unplaced):
+            if waiting == key:
+                self._place(key, uid, behavior)
+
+    def make_room(self, places: int) -> None:
+        """Add nodes for so many pods."""
+        self.places = places
+        self._place_others()
 
     def _place_others(self) -> None:
         for key, uid, behavior in list(self._unplaced):
@@ -315,8 +330,13 @@ class World(Store):
         index, attempt = (answer["metadata"]["labels"][name] for name in (INDEX, LABEL_ATTEMPT))
         uid, behavior = answer["metadata"]["uid"], self.script(int(attempt), int(index))
         if ANNOTATION_STOP in change["metadata"]["annotations"] and behavior.obeys:
-            self.after(3, lambda: self._end(key, uid, 0, behavior))
+            self.after(3, lambda: self._obey(key, uid, behavior))
         return answer
+
+    def _obey(self, key: Key, uid: str, behavior: Behavior) -> None:
+        stored = self.objects.get((Kind.POD, key))
+        if stored is not None and stored["status"]["phase"] == "Running":
+            self._end(key, uid, 0, behavior)
 
     def _lose(self, key: Key, uid: str) -> None:
         """The node stops to answer; the node controller deletes its pod."""
@@ -363,6 +383,8 @@ class World(Store):
                 "phase": "Failed" if code else "Succeeded",
                 "containerStatuses": [{"name": "trainer", "state": {"terminated": ended}, "imageID": "image@sha256:0"}],
             }
+            if phase == "Pending":
+                status = {"phase": "Failed"}  # none of its containers has ever begun
             if disrupted:
                 drained = {"type": "DisruptionTarget", "status": "True", "message": "the node is drained"}
                 status["conditions"] = [{**drained, "lastTransitionTime": self.stamp}]

@@ -72,12 +72,7 @@ def attempt_over(case: Case, over: Ended, *, spread: float = 0.0) -> Plan:
     counts = over.outcome in ("Failure", "Disruption")
     if counts and over.pod is not None and not over.tail and case.options.log_tail:
         actions.append(ReadLogTail(over.pod.name))
-    through = case.job is None or case.job.result is not None
-    if isinstance(verdict, Finished) and through and not case.seen.remaining:
-        reason = "" if verdict.result == "Succeeded" else verdict.reason
-        actions += close(case, Phase(verdict.result), reason, over.at)
-    else:
-        actions += logs(case, case.pods)
+    actions += _last(case, verdict, over.at) if isinstance(verdict, Finished) else logs(case, case.pods)
     return Plan(verdict, tuple(actions), again=True)
 
 
@@ -86,7 +81,14 @@ def finished(case: Case, verdict: Finished) -> Plan:
 
     A crash in between must not look like a Job that somebody deleted.
     """
-    return Plan(verdict, tuple(logs(case, case.pods)), again=True)
+    return Plan(verdict, tuple(_last(case, verdict, case.now)), again=True)
+
+
+def _last(case: Case, verdict: Finished, at: datetime) -> list[Action]:
+    """Close the run at once where nothing of it is left: after a crash, nothing would bring it to mind again."""
+    if case.seen.remaining or (case.job is not None and case.job.result is None):
+        return logs(case, case.pods)
+    return close(case, Phase(verdict.result), "" if verdict.result == "Succeeded" else verdict.reason, at)
 
 
 def logs(case: Case, pods: tuple[PodView, ...]) -> list[Action]:

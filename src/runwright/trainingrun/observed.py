@@ -134,6 +134,8 @@ class PodView:
     stop_raised: bool = False
     """Its stop file was raised."""
     setup: SetupView = NO_SETUP
+    job: str = ""
+    """uid of its Job."""
 
     @property
     def over(self) -> bool:
@@ -184,6 +186,7 @@ class PodView:
             unschedulable_since=since if unscheduled else None,
             scheduled=since if placed.get("status") == "True" else None,
             stop_raised=ANNOTATION_STOP in (meta.get("annotations") or {}),
+            job=next((ref["uid"] for ref in meta.get("ownerReferences", ()) if ref.get("controller")), ""),
             setup=_setup(_container(status, FETCH_CONTAINER)),
         )
 
@@ -246,8 +249,10 @@ class Observed:
     """All points of the metric that early stopping watches, where there is news; else empty."""
 
     def pods_of(self, attempt: int) -> tuple[PodView, ...]:
-        """Pods of one attempt, by node index."""
-        return tuple(sorted((p for p in self.pods if p.attempt == attempt), key=lambda p: (p.index, p.name)))
+        """Pods of one attempt, by node index; not those of a Job that somebody deleted and that was made again."""
+        job = self.jobs.get(attempt)
+        own = (p for p in self.pods if p.attempt == attempt and (job is None or p.job in ("", job.uid)))
+        return tuple(sorted(own, key=lambda p: (p.index, p.name)))
 
     @property
     def remaining(self) -> tuple[PodView, ...]:

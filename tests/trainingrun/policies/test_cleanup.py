@@ -1,4 +1,4 @@
-from runwright.trainingrun.policies.cleanup import expired
+from runwright.trainingrun.policies.cleanup import expired, life_left
 from tests.trainingrun.samples import NOW, ago, job
 
 
@@ -19,3 +19,13 @@ def test_zero_seconds_mean_at_once() -> None:
 
 def test_what_runs_or_goes_already_is_left_alone() -> None:
     assert expired([job(), job(2, ended=ago(100), deleting=True)], 0, NOW) == ((), None)
+
+
+def test_the_run_itself_stays_unless_somebody_asked() -> None:
+    assert life_left(None, ago(500), NOW) is None
+    assert life_left(60, None, NOW) is None
+
+
+def test_its_time_to_live_counts_from_its_end() -> None:
+    assert life_left(60, ago(20), NOW) == 40
+    assert life_left(60, ago(90), NOW) == -30

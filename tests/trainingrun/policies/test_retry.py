@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -52,3 +53,32 @@ def test_the_two_budgets_are_apart() -> None:
 
 def test_a_budget_that_was_raised_meanwhile_counts() -> None:
     assert isinstance(after(FAILED, Retry(max_failures=9), TrainingRunStatus(failures=8), NOW), Restarting)
+
+
+def test_an_exit_code_that_is_not_to_be_tried_again_ends_the_run_at_once() -> None:
+    bad = replace(FAILED, exit_code=2)
+    retry = Retry(max_failures=9, non_retryable_exit_codes=(2, 7))
+    verdict = after(bad, retry, TrainingRunStatus(attempt=1), NOW)
+    assert isinstance(verdict, Finished)
+    assert verdict.message == "attempt 1: node 0 exited with code 3 (retry.nonRetryableExitCodes)"
+    assert isinstance(after(replace(bad, exit_code=3), retry, TrainingRunStatus(), NOW), Restarting)
+    drained = replace(DRAINED, exit_code=2)
+    assert isinstance(after(drained, retry, TrainingRunStatus(), NOW), Restarting)
+
+
+def test_what_would_end_the_same_way_is_not_tried_again() -> None:
+    wrong = replace(FAILED, reason="DatasetMismatch", final=True)
+    verdict = after(wrong, Retry(max_failures=9), TrainingRunStatus(attempt=1), NOW)
+    assert isinstance(verdict, Finished)
+    assert verdict.reason == "DatasetMismatch"
+
+
+def test_a_suspended_attempt_uses_up_no_budget() -> None:
+    over = Ended("Suspended", "Preempted", "", NOW)
+    assert after(over, Retry(max_failures=0, max_disruptions=0), TrainingRunStatus(), NOW) == Restarting(over, NOW)
+
+
+def test_a_wait_may_be_spread() -> None:
+    assert after(DRAINED, Retry(), TrainingRunStatus(), NOW, spread=0.5) == Restarting(
+        DRAINED, NOW + timedelta(seconds=15)
+    )
