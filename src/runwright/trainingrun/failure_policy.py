@@ -14,7 +14,7 @@ def failure_policy(spec: TrainingRunSpec) -> dict[str, Any]:
 
     The exit code of SIGTERM is only counted, which ends the attempt as well (``backoffLimit: 0``), but not that of a
     suspended Job: a queue takes nodes away by suspending it, its pods end so, and with a FailJob rule the Job would
-    fail as soon as the queue gives it other nodes (seen on a 1.36 server; docs/adr has the story).
+    fail as soon as the queue gives it other nodes (docs/adr/0009-ends-of-pods.md).
     """
     rules: list[dict[str, Any]] = [
         {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
