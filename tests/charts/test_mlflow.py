@@ -136,9 +136,11 @@ def test_programs_arrive_as_they_are_written() -> None:
         assert "$$" not in source
 
 
-def test_a_bucket_that_others_make() -> None:
+def test_a_bucket_that_others_make_is_waited_for() -> None:
     pod = helm.the(helm.manifests(helm.template("mlflow", {"artifacts": {"createBucket": False}})), "Deployment")
-    assert [c["name"] for c in pod["spec"]["template"]["spec"]["initContainers"]] == ["migrate"]
+    bucket, migrate = pod["spec"]["template"]["spec"]["initContainers"]
+    assert (bucket["name"], migrate["name"]) == ("bucket", "migrate")
+    assert {"name": "CREATE", "value": "false"} in bucket["env"]
 
 
 def test_postgresql_is_configured_by_its_file() -> None:

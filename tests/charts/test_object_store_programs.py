@@ -41,6 +41,16 @@ def test_the_bucket_is_made_once(store: ObjectStore) -> None:
     assert second.stdout.endswith(": is there\n")
 
 
+def test_a_foreign_bucket_is_waited_for_and_never_made(store: ObjectStore) -> None:
+    environment = {**store.environment, "BUCKET": "foreign", "CREATE": "false", "WAIT_SECONDS": "0"}
+    absent = bucket(environment)
+    assert absent.returncode == 1
+    assert "No bucket foreign at" in absent.stderr
+    assert "create it, or name another" in absent.stderr
+    assert bucket({**store.environment, "BUCKET": "foreign"}).returncode == 0
+    assert bucket(environment).stdout.endswith(": is there\n")
+
+
 def test_another_region_is_said_to_the_store(store: ObjectStore) -> None:
     result = bucket({**store.environment, "BUCKET": "elsewhere", "AWS_DEFAULT_REGION": "eu-west-1"})
     assert result.returncode == 0, result.stderr

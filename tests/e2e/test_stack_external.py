@@ -4,6 +4,7 @@ import base64
 import secrets
 from typing import Any
 
+import boto3
 import pytest
 import requests
 import sqlalchemy
@@ -80,6 +81,15 @@ def theirs(stacks: Stacks) -> str:
     )
     for name in ("their-database", "their-store"):
         stacks.kubectl("-n", stacks.namespace, "wait", "pod", name, "--for=condition=Ready", "--timeout=240s")
+    with stacks.kubectl.port_forward(stacks.namespace, "pod/their-store", 9000) as port:
+        s3 = boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{port}",
+            aws_access_key_id="somebody",
+            aws_secret_access_key=password,
+            region_name="us-east-1",
+        )
+        s3.create_bucket(Bucket="theirs")  # a foreign bucket is not ours to make
     return password
 
 

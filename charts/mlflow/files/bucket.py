@@ -1,4 +1,7 @@
-"""Make the artifacts' bucket in any S3 if it is not there. Reads BUCKET, WAIT_SECONDS and the usual AWS variables."""
+"""Wait for the artifacts' bucket in any S3; make it if that is ours to do.
+
+Reads BUCKET, CREATE, WAIT_SECONDS and the usual AWS variables.
+"""
 
 # ruff: noqa: INP001, T201 - a program; what it prints is the container's log
 
@@ -12,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 BUCKET = os.environ["BUCKET"]
+CREATE = os.environ.get("CREATE", "true") == "true"
 ENDPOINT = os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None
 REGION = os.environ["AWS_DEFAULT_REGION"]
 WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed", "InvalidTokenId"}
@@ -36,8 +40,10 @@ def ensure(s3: Any) -> str:
         s3.head_bucket(Bucket=BUCKET)
     except ClientError as error:
         # HEAD has no body that would say why: 403 may be wrong keys, or a right to use but not to look.
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] not in {403, 404}:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] not in ({403, 404} if CREATE else {403}):
             raise
+        if not CREATE:
+            return "cannot be looked at with this access key: going on, MLflow will say if it cannot use it"
     else:
         return "is there"
     location = {} if REGION == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": REGION}}
@@ -74,7 +80,8 @@ def main() -> None:
             print(f"Bucket {BUCKET} at {where()}: {outcome}")
             return
         if time.monotonic() >= deadline:
-            sys.exit(f"No bucket {BUCKET} at {where()} after {os.environ['WAIT_SECONDS']} s: {problem}")
+            remedy = "" if CREATE else "; create it, or name another"
+            sys.exit(f"No bucket {BUCKET} at {where()} after {os.environ['WAIT_SECONDS']} s{remedy}: {problem}")
         if problem != last:
             print(f"Waiting for {where()}: {problem}")
             last = problem
