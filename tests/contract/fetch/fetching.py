@@ -79,6 +79,7 @@ class Pod:
     def start(self, job: FetchJob | str, **environment: str) -> subprocess.Popen[bytes]:
         self.termination.unlink(missing_ok=True)
         self.termination.touch()
+        self.termination.chmod(0o666)  # as the kubelet makes it
         text = job if isinstance(job, str) else job.to_json()
         log = (self.root / "log").open("wb")
         with log:

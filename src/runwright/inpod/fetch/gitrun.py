@@ -53,7 +53,7 @@ _MEANINGS: Final[tuple[tuple[str, Reason, str, str, str], ...]] = (
         "compare its key with what the host publishes, then put the output of `ssh-keyscan HOST` into known_hosts",
     ),
     (
-        r"SSL certificate problem|certificate verif|server verification failed|certificate signer|SSL: no alternative certificate|unable to get local issuer",
+        r"SSL certificate problem|certificate verif|server verification failed|SSL: no alternative|get local issuer",
         *(Reason.CERTIFICATE, URL_FIELD, "the server's TLS certificate is not trusted"),
         "put its certificate authority into the Secret's key ca.crt",
     ),
