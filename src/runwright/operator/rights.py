@@ -35,6 +35,7 @@ class Right:
 NAMESPACED: Final = (
     Right(GROUP, "trainingruns", ("get", "list", "watch"), purpose="what to train"),
     Right(GROUP, "trainingruns", ("patch",), subresource="status", purpose="what became of it"),
+    Right(GROUP, "trainingruns", ("delete",), purpose="those whose `ttlSecondsAfterFinished` is over"),
     Right(GROUP, "trackingstacks", ("get", "list", "watch"), purpose="where to track"),
     Right(GROUP, "trackingstacks", ("patch",), subresource="status", purpose="whether it is ready"),
     Right("batch", "jobs", ("get", "list", "watch"), purpose="how an attempt goes"),
@@ -50,6 +51,7 @@ NAMESPACED: Final = (
         ("get", "list", "watch"),
         purpose="why a pod waits or failed; made by the Job, so no create",
     ),
+    Right("", "pods", ("patch",), purpose="the annotation that raises the stop file"),
     Right("", "pods", ("get",), subresource="log", purpose="the last lines of a failure; logs as artifacts"),
     Right(
         "",
@@ -63,6 +65,8 @@ NAMESPACED: Final = (
         ("get", "create"),
         purpose="reads `source.configMap`; the code as the first attempt saw it; deleted likewise",
     ),
+    Right("", "persistentvolumeclaims", ("get", "create"), purpose="`checkpoint.size`; deleted likewise"),
+    Right("kueue.x-k8s.io", "workloads", ("list",), purpose="why a queue holds a Job back, where one is named"),
     Right("", "events", ("create",), purpose="news on the TrainingRun and the TrackingStack"),
 )
 """In every watched namespace."""
