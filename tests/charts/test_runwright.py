@@ -228,7 +228,7 @@ def test_the_pod_is_replaced_when_what_it_reads_at_its_start_changes() -> None:
         return helm.the(documents, "Deployment")["spec"]["template"]["metadata"].get("annotations")
 
     made = {"defaultStack": {"create": True}}
-    versions = [
+    versions: list[dict[str, Any]] = [
         {},
         made,
         {"defaultStack": {"create": True, "spec": {"deletionPolicy": "Delete"}}},

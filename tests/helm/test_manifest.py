@@ -86,7 +86,7 @@ def entry(manager: str, fields: dict[str, object], operation: str = "Update", **
 
 
 def test_fields_of_people_become_helms_and_those_of_kubernetes_stay() -> None:
-    ports = {'k:{"port":1}': {"f:name": {}}, 'k:{"port":2}': {".": {}}}
+    ports: dict[str, object] = {'k:{"port":1}': {"f:name": {}}, 'k:{"port":2}': {".": {}}}
     status = entry("kube-controller-manager", {"f:status": {}}, subresource="status")
     scale = entry("somebody", {"f:spec": {"f:replicas": {}}}, subresource="scale")
     managed = [

@@ -37,6 +37,8 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "RUNWRIGHT_HELM": "/usr/local/bin/helm",
             "RUNWRIGHT_CHARTS": "charts",
             "RUNWRIGHT_DEFAULT_STACK_FILE": "/etc/default.yaml",
+            "RUNWRIGHT_IMAGE": "registry.example/operator:1",
+            "RUNWRIGHT_IMAGE_PULL_POLICY": "always",
         },
         tmp_path / "absent",
     )
@@ -55,6 +57,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     assert settings.stack_namespaces == ("ops", "stacks")
     assert settings.stack_defaults == Path("/etc/stacks.yaml")
     assert settings.default_stack_file == Path("/etc/default.yaml")
+    assert (settings.image, settings.image_pull_policy) == ("registry.example/operator:1", "Always")
 
 
 def test_in_a_pod_the_lease_is_in_its_own_namespace(tmp_path: Path) -> None:

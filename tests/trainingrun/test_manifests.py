@@ -35,6 +35,29 @@ SERVERS = {"login-and-authorities": Tracked(GUARDED, "17", "3f0e9c")}
 """Cases tracked elsewhere than the rest."""
 
 CASES: Mapping[str, dict[str, Any]] = {
+    "git-and-datasets": {
+        "command": ["python", "train.py"],
+        "resourcesPerNode": {"cpu": "2", "memory": "8Gi", "gpus": 1},
+        "source": {
+            "git": {
+                "url": "https://git.example.com/team/vision.git",
+                "revision": "main",
+                "path": "training",
+                "credentialsSecretRef": {"name": "git-login"},
+            }
+        },
+        "datasets": [
+            {
+                "name": "cifar",
+                "uri": "s3://datasets/$cifar/v3/",
+                "endpoint": "https://minio.storage:9000",
+                "credentialsSecretRef": {"name": "s3-login"},
+                "sha256": "8c" * 32,
+                "cache": {"claimName": "datasets"},
+            },
+            {"name": "labels", "uri": "s3://datasets/labels.csv", "mountPath": "/labels"},
+        ],
+    },
     "single-cpu": {
         "command": ["python", "train.py"],
         "args": ["--lr", "$(PARAM_lr)"],
@@ -104,7 +127,7 @@ def rendered(spec: Mapping[str, Any], *, attempt: int = 1, tracked: Tracked | No
     if tracked is not None and tracked.server.ca_bundle:
         objects.append(manifests.ca_config_map(made, tracked.server.ca_bundle))
     keys: tuple[str, ...] = ()
-    if made.spec.source is not None:
+    if made.spec.source is not None and made.spec.git is None:
         keys = (*USERS["data"], *USERS["binaryData"]) if made.spec.source.config_map else ()
         objects.append(manifests.source_config_map(made, USERS))
     if made.spec.num_nodes > 1:

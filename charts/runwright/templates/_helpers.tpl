@@ -212,6 +212,11 @@ start (runwright.operator.rights). These are on the default stack where its name
   value: {{ .Values.clusterDomain | quote }}
 - name: RUNWRIGHT_HTTP_PORT
   value: "8080"
+# Fetches code and data in training pods.
+- name: RUNWRIGHT_IMAGE
+  value: {{ include "runwright-common.image" . | quote }}
+- name: RUNWRIGHT_IMAGE_PULL_POLICY
+  value: {{ .Values.image.pullPolicy }}
 - name: RUNWRIGHT_LEASE_NAMESPACE
   valueFrom:
     fieldRef:

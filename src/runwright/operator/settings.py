@@ -45,6 +45,10 @@ class Settings:
     """RUNWRIGHT_LOG_TAIL=true|false: whether failures show log lines in the status."""
     cluster_domain: str = "cluster.local"
     """RUNWRIGHT_CLUSTER_DOMAIN: DNS domain of the cluster."""
+    image: str = "runwright/operator:0.1.0"
+    """RUNWRIGHT_IMAGE: the operator's own image, which fetches code and data for training pods."""
+    image_pull_policy: str = ""
+    """RUNWRIGHT_IMAGE_PULL_POLICY: for that image; empty: Kubernetes' default."""
     tracking: bool = True
     """RUNWRIGHT_TRACKING=on|off; off: runs without any tracker, for benchmarks."""
     stack_namespaces: tuple[str, ...] = ()
@@ -159,6 +163,8 @@ _PARSERS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "RUNWRIGHT_HTTP_PORT": ("http_port", _number(0, MAX_PORT)),
     "RUNWRIGHT_LOG_TAIL": ("log_tail", _flag),
     "RUNWRIGHT_CLUSTER_DOMAIN": ("cluster_domain", _domain),
+    "RUNWRIGHT_IMAGE": ("image", str),
+    "RUNWRIGHT_IMAGE_PULL_POLICY": ("image_pull_policy", _choice("Always", "IfNotPresent", "Never")),
     "RUNWRIGHT_TRACKING": ("tracking", _flag),
     "RUNWRIGHT_STACK_NAMESPACES": ("stack_namespaces", _namespaces),
     "RUNWRIGHT_STACK_DEFAULTS": ("stack_defaults", _file),

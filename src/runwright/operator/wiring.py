@@ -164,6 +164,8 @@ def _options(settings: Settings, cluster_uid: str) -> Options:
         cluster_domain=settings.cluster_domain,
         log_tail=settings.log_tail,
         tracking=settings.tracking,
+        image=settings.image,
+        image_pull_policy=settings.image_pull_policy,
     )
 
 

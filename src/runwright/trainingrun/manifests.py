@@ -30,6 +30,7 @@ from runwright.ports import Key
 from runwright.trainingrun import checkpoints
 from runwright.trainingrun.environment import Tracked, base_name, environment, job_name, parameters_json
 from runwright.trainingrun.failure_policy import failure_policy
+from runwright.trainingrun.fetching import fetching
 from runwright.trainingrun.options import Options
 from runwright.trainingrun.placement import affinity, queue_labels
 
@@ -204,7 +205,7 @@ def _command(spec: TrainingRunSpec) -> dict[str, list[str]]:
     return {name: value for name, value in (("command", command), ("args", list(spec.args or ()))) if value}
 
 
-def _resources(spec: TrainingRunSpec) -> dict[str, Any]:
+def _resources(spec: TrainingRunSpec, *, devices: bool = True) -> dict[str, Any]:
     """Requests and limits: CPU is requested only, memory is limited to what it requests, GPUs are both."""
     per_node = spec.resources_per_node
     requests, limits = {}, {}
@@ -213,7 +214,7 @@ def _resources(spec: TrainingRunSpec) -> dict[str, Any]:
     for name, value in (("memory", per_node.memory), ("ephemeral-storage", per_node.ephemeral_storage)):
         if value:
             requests[name] = limits[name] = value
-    if per_node.gpus:
+    if per_node.gpus and devices:
         gpu = per_node.gpu_resource_name or "nvidia.com/gpu"
         requests[gpu] = limits[gpu] = str(per_node.gpus)
     return {name: value for name, value in (("requests", requests), ("limits", limits)) if value}
@@ -286,6 +287,7 @@ def _pod_template(
 ) -> dict[str, Any]:
     spec = run.spec
     volumes, mounts = _volumes(run, files, tracked.server.ca_bundle if tracked else "")
+    fetched = fetching(run, attempt, _resources(spec, devices=False), options)
     trainer = {
         "name": TRAINER_CONTAINER,
         "image": spec.image,
@@ -295,7 +297,7 @@ def _pod_template(
         "resources": _resources(spec),
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": mounts,
+        "volumeMounts": [*mounts, *fetched.mounts],
     }
     if spec.image_pull_policy:
         trainer["imagePullPolicy"] = spec.image_pull_policy
@@ -312,8 +314,9 @@ def _pod_template(
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
+        **({"initContainers": list(fetched.containers)} if fetched.containers else {}),
         "containers": [trainer],
-        "volumes": volumes,
+        "volumes": [*volumes, *fetched.volumes],
     }
     if spec.num_nodes > 1:
         pod["subdomain"] = base_name(run)

@@ -19,3 +19,7 @@ class Options:
     """Whether ``status.failure.logTail`` may show log lines."""
     tracking: bool = True
     """False: runs are made without any tracker (benchmarks of the control plane alone)."""
+    image: str = "runwright/operator:0.1.0"
+    """The operator's own image, which fetches code and data."""
+    image_pull_policy: str = ""
+    """For that image; empty: Kubernetes' default."""

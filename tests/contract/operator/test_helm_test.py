@@ -24,7 +24,7 @@ def check(environ: Mapping[str, str], seconds: float = 60) -> subprocess.Complet
     assert container["command"] == ["python3", "-c"]
     given = {"WAIT_SECONDS": str(seconds), "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
     command = [sys.executable, "-c", *container["args"]]
-    return subprocess.run(command, env=given | environ, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env={**given, **environ}, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture

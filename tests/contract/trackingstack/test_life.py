@@ -10,7 +10,7 @@ from tests.support.operator_process import OperatorProcess
 
 pytestmark = pytest.mark.contract
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "postgresql": {"storage": "1Gi", "storageClassName": "grows"},
     "objectStore": {"storage": "1Gi", "storageClassName": "fixed"},
 }
