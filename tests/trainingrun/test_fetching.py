@@ -47,8 +47,8 @@ def test_data_is_read_only_for_the_trainer() -> None:
     )
     assert [(m["mountPath"], m["readOnly"]) for m in fetched.mounts] == [
         ("/data/cifar", True),
-        ("/cache/0", True),
         ("/m", True),
+        ("/cache/0", True),
     ]
     assert [(d.mount_path, d.cache_path) for d in job(fetched).datasets] == [("/data/cifar", None), ("/m", "/cache/0")]
 

@@ -53,10 +53,20 @@ class Told:
             resumed_from=str(said.get("resumedFrom", "")),
             checkpoint=str(checkpoint.get("path", "")),
             checkpoint_step=step if isinstance(step, int) else None,
-            checkpoint_time=datetime.fromtimestamp(changed, UTC) if isinstance(changed, int | float) else None,
+            checkpoint_time=_time(changed),
             message=str(said.get("message", "")),
             tail=str(said.get("tail", "")),
         )
+
+
+def _time(seconds: object) -> datetime | None:
+    """Read seconds since 1970; what a script forged may be any number."""
+    if not isinstance(seconds, int | float):
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
 
 
 def _fields(said: dict[str, Any], name: str) -> dict[str, Any]:
