@@ -29,7 +29,7 @@ setup: ## Make the environment (uv, locked dependencies)
 
 .PHONY: test-unit
 test-unit: setup ## Unit and property tests (under a minute, no cluster)
-	@$(BIN)/pytest -q -n 2 -m "$(UNIT)"
+	@$(BIN)/pytest -q -n 2 -m "$(UNIT) and not slow"
 
 .PHONY: lint
 lint: setup ## Formatting, lint, types, import walls, generated files

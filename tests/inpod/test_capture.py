@@ -15,6 +15,8 @@ from runwright.inpod.capture import WITH_VALUE, WITH_VALUES, environment_record,
 from tests.inpod.artifact_server import ArtifactServer
 from tests.inpod.launched import Pod, until
 
+pytestmark = pytest.mark.slow
+
 FOLDER = "environment/attempt-1/"
 NODE_0 = {"RUNWRIGHT_NODE": "0"}
 SMI = Path(__file__).parent / "nvidia-smi.xml"

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from runwright.inpod.processes import exit_code
 from tests.inpod.launched import Pod
 
+pytestmark = pytest.mark.slow
+
 DEADLY = (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGTERM, signal.SIGPIPE)
 
 

@@ -19,6 +19,8 @@ from runwright.inpod.output import BoundedLog, log_limit
 from tests.inpod.artifact_server import ArtifactServer
 from tests.inpod.launched import Pod, until
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 SMALL_DISK = ("unshare", *(() if os.geteuid() == 0 else ("-r",)), "--mount", "sh", "-c")
 

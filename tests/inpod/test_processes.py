@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.inpod.launched import Pod, state, until
+
+pytestmark = pytest.mark.slow
 
 NAMESPACE = ("unshare", *(() if os.geteuid() == 0 else ("-r",)), "--pid", "--fork", "--mount-proc", "--kill-child")
 """Makes the launcher PID 1, as in a container."""

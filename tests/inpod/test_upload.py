@@ -12,6 +12,8 @@ from runwright.inpod.artifacts import Artifacts
 from tests.inpod.artifact_server import RUN, ArtifactServer
 from tests.inpod.launched import Pod, said
 
+pytestmark = pytest.mark.slow
+
 LOG = "logs/attempt-1/node-1.log"
 SCRIPT = ("sh", "-c", "echo hello; exit 3")
 WANT = b"hello\n[runwright] the script exited with code 3\n"

@@ -8,6 +8,8 @@ import pytest
 from runwright.ports import Kind
 from tests.trackingstack.model import KEY, Fault, Life, World
 
+pytestmark = pytest.mark.slow
+
 Story = Callable[[Life], Awaitable[None]]
 LOGIN: Final = {"server": {"auth": "Basic"}}
 

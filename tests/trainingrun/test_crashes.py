@@ -16,6 +16,8 @@ from tests.trainingrun.life import KEY, Life, end_state
 from tests.trainingrun.scenarios import SCENARIOS, Scenario
 from tests.trainingrun.world import Fault, World
 
+pytestmark = pytest.mark.slow
+
 FAULTS: tuple[Fault, ...] = ("crash-before", "crash-after", "lost-before", "lost-after")
 ENDS = {"Succeeded", "Failed", "Cancelled"}
 FOLLOWS = {
