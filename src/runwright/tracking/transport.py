@@ -101,6 +101,8 @@ class Transport:
         self._closed = True
         if self._session is not None:
             await self._session.close()
+            for _ in range(10):  # an aborted TLS connection ends in callbacks of callbacks
+                await asyncio.sleep(0)
 
     async def call(
         self,

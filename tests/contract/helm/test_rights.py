@@ -64,7 +64,8 @@ async def test_a_pod_of_the_same_name_that_is_another_is_looked_at(
 ) -> None:
     """The one use of `get pods`: a delete that met another uid asks whether the pod is gone."""
     container = {"name": "one", "image": "registry.example/one:1"}
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": {"containers": [container]}}
+    spec = {"containers": [container], "serviceAccountName": "operator"}  # "default" may not be there yet
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, "spec": spec}
     world.admin.request("POST", f"/api/v1/namespaces/{world.namespace}/pods", pod)
     monkeypatch.setenv("KUBECONFIG", str(world.kubeconfig))
     client = Client(await Connection.open())
