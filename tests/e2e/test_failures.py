@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e.runs import Runs, condition, manifest, run_id
-from tests.support.kubectl import Kubectl
+from tests.support.kubectl import Kubectl, wait_for
 from tests.support.mlflow_view import MLflowView
 
 pytestmark = pytest.mark.e2e
@@ -114,4 +114,5 @@ async def test_the_deadline_ends_a_run_and_counts_running_time(runs: Runs, mlflo
     assert status["failure"]["reason"] == "DeadlineExceeded"
     assert status["runningSeconds"] >= 3
     assert mlflow.run(run_id(status))["status"] == "FAILED"
-    assert runs.pods("endless") == []
+    assert [p for p in runs.pods("endless") if p["status"]["phase"] not in ("Succeeded", "Failed")] == [], "over first"
+    wait_for("its pods are gone", lambda: not runs.pods("endless"), 60)
