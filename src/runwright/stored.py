@@ -1,11 +1,11 @@
-"""Reads stored objects of Runwright's kinds."""
+"""Stored objects of Runwright's kinds: how they are read, and how their status is written."""
 
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from runwright.apis.v1alpha1 import TrackingStack, TrainingRun
+from runwright.apis.v1alpha1 import TrackingStack, TrackingStackStatus, TrainingRun, TrainingRunStatus
 from runwright.errors import InvalidObjectError
 from runwright.ports import Json
 
@@ -29,3 +29,20 @@ def parse(model: type[Stored], body: Json) -> Stored:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise InvalidObjectError(f"{field}: {first['msg']}; {_REMEDY[model]}") from error
+
+
+def status_patch(
+    stored: TrainingRun | TrackingStack, status: TrainingRunStatus | TrackingStackStatus
+) -> dict[str, Any]:
+    """Build the server-side apply of a status, fenced by the version it was computed from."""
+    meta = stored.metadata
+    return {
+        "apiVersion": stored.api_version,
+        "kind": stored.kind,
+        "metadata": {
+            "name": meta.name,
+            "namespace": meta.namespace,
+            "resourceVersion": meta.resource_version,
+        },
+        "status": status.to_dict(),
+    }

@@ -8,13 +8,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from runwright.apis.v1alpha1 import TrackingStack, TrackingStackStatus
 from runwright.errors import ConflictError, RefusedError
-from runwright.names import API_VERSION
 from runwright.ports import EventNote, Json, Key, Kind, Releases, StackCluster, Trackers
-from runwright.stored import parse
+from runwright.stored import parse, status_patch
 from runwright.trackingstack.act import Hands, act
 from runwright.trackingstack.decide import LOOK_AGAIN, ON_ITS_WAY, decide
 from runwright.trackingstack.memory import Memory, StackMemory
@@ -144,18 +143,3 @@ def _forgotten(seen: Observed, plan: Plan, memory: StackMemory, now: datetime) -
         return seen
     memory.other = None
     return replace(seen, failure=None)
-
-
-def status_patch(stack: TrackingStack, status: TrackingStackStatus) -> dict[str, Any]:
-    """Build the server-side apply of a status, fenced by the version it was computed from."""
-    meta = stack.metadata
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "TrackingStack",
-        "metadata": {
-            "name": meta.name,
-            "namespace": meta.namespace,
-            "resourceVersion": meta.resource_version,
-        },
-        "status": status.to_dict(),
-    }

@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from runwright.apis.v1alpha1 import TrainingRun, TrainingRunStatus
 from runwright.errors import ConflictError
-from runwright.names import API_VERSION, TAG_NAME, TAG_NAMESPACE, TAG_UID
+from runwright.names import TAG_NAME, TAG_NAMESPACE, TAG_UID
 from runwright.ports import Cluster, Json, Key, Kind, OrphanVerdict, TrackedRun, Trackers
-from runwright.stored import parse
+from runwright.stored import parse, status_patch
 from runwright.trainingrun import orphans, records
 from runwright.trainingrun.act import Hands, act
 from runwright.trainingrun.case import Case
@@ -161,18 +161,3 @@ def _to_be_closed(status: TrainingRunStatus) -> bool:
     """Whether the run is over and its MLflow run not closed yet."""
     ended = status.phase is not None and status.phase.terminal
     return ended and status.tracking is not None and not records.closed(status)
-
-
-def status_patch(run: TrainingRun, status: TrainingRunStatus) -> dict[str, Any]:
-    """Build the server-side apply of a status, fenced by the version it was computed from."""
-    meta = run.metadata
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "TrainingRun",
-        "metadata": {
-            "name": meta.name,
-            "namespace": meta.namespace,
-            "resourceVersion": meta.resource_version,
-        },
-        "status": status.to_dict(),
-    }
