@@ -21,6 +21,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 from kubernetes.aio.config.kube_config import KubeConfigLoader
 
+from runwright import sockets
 from runwright.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -141,11 +142,7 @@ class Connection:
 
     async def close(self) -> None:
         """Close the sessions that are still open, and wait for the loop to let go of their sockets."""
-        for session in self._sessions:
-            await session.close()
-        # An aborted TLS connection ends in callbacks of callbacks, which a closed loop would never make.
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await sockets.close(*self._sessions)
 
 
 def _proxy(server: str) -> str | None:

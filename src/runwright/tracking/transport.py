@@ -13,6 +13,7 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
+from runwright import sockets
 from runwright.errors import RefusedError, TrackerUnavailableError
 from runwright.ports import Json, TrackingServer
 from runwright.tracking import answers, metrics, tls
@@ -100,9 +101,7 @@ class Transport:
         """Close the connections; every later call is refused as unavailable."""
         self._closed = True
         if self._session is not None:
-            await self._session.close()
-            for _ in range(10):  # an aborted TLS connection ends in callbacks of callbacks
-                await asyncio.sleep(0)
+            await sockets.close(self._session)
 
     async def call(
         self,
